@@ -1,0 +1,183 @@
+"""O GPT-2 com os blocos trocados: onde os componentes avançados entram na rede.
+
+Um ``LunaBlock`` é um bloco do GPT-2 em que cada parte pode ser outra:
+
+    h = h + misturador(ln_1(h))       atenção, SSM no lugar dela, ou SSM ao lado dela
+    h = h + feed_forward(ln_2(h))     MLP ou MoE, mais o ramo HyperLinear, se houver
+
+Nada aqui é estado de módulo: o que só vale para uma passada (máscara, emoção, persona, perdas do
+roteador) viaja num ``PassContext``.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from transformers import GPT2LMHeadModel
+from transformers import initialization as init
+from transformers.cache_utils import Cache
+from transformers.models.gpt2.modeling_gpt2 import GPT2Block, GPT2Model
+
+from src.config.model_config import ModelConfig
+from src.models.growing_network import GrowingNetwork, GrownLayer
+from src.models.hybrid_cache import HybridCacheLayer
+from src.models.hypernet import CausalContext, HyperLinear, HyperNetwork
+from src.models.moe import Expert, MoEBlock, MoELosses
+from src.models.state_space import StateSpaceLayer
+
+
+@dataclass
+class PassContext:
+    """O que vale só para uma passada pelo modelo.
+
+    mask: [B, L], 0 no preenchimento, ou ``None``. keep: [B, L], 0 no início de cada documento
+    empacotado, ou ``None``. emotion: [B, 6]. persona: [B, 8]. moe_losses: uma entrada por MoE.
+    """
+
+    mask: Tensor | None = None
+    keep: Tensor | None = None
+    emotion: Tensor | None = None
+    persona: Tensor | None = None
+    moe_losses: list[MoELosses] = field(default_factory=list)
+
+
+class LunaBlock(GPT2Block):
+    """Um bloco do GPT-2 com SSM, MoE e HyperLinear onde a configuração manda."""
+
+    def __init__(self, config: ModelConfig, layer_idx: int) -> None:
+        super().__init__(config, layer_idx=layer_idx)
+        self.layer_idx = layer_idx
+        d = config.hidden_size
+        self.ssm: StateSpaceLayer | None = None
+        self.hyper: HyperLinear | None = None
+        if layer_idx in config.active_ssm_layers:
+            self.ssm = StateSpaceLayer(d, config.state_size, gated=config.ssm_gated)
+            if config.ssm_mode == "replace":
+                self.attn = None
+        if layer_idx in config.active_moe_layers:
+            self.mlp = MoEBlock(
+                d,
+                config.num_experts,
+                config.sparse_top_k,
+                config.emotional_routing,
+                config.expert_size,
+            )
+        if layer_idx in config.active_hyper_layers:
+            self.context = CausalContext(d, config.hyper_context)
+            self.hyper = HyperLinear(d, d, config.hyper_context, config.hyper_rank, base=False)
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Se o bloco tem estado que a geração precisa guardar entre tokens."""
+        return self.ssm is not None or self.hyper is not None
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        past_key_values: Cache | None = None,
+        attention_mask: Tensor | None = None,
+        *unused: object,
+        luna: PassContext | None = None,
+        **kwargs,
+    ) -> Tensor:
+        """[B, L, D] -> [B, L, D]."""
+        luna = luna or PassContext()
+        layer = past_key_values.layers[self.layer_idx] if past_key_values is not None else None
+        x = self.ln_1(hidden_states)
+        mixed = self._attend(x, past_key_values, attention_mask, **kwargs)
+        if self.ssm is not None:
+            mixed = self._remember(x, luna, layer) + mixed
+        hidden_states = hidden_states + mixed
+        x = self.ln_2(hidden_states)
+        return hidden_states + self._feed_forward(x, luna, layer)
+
+    def _attend(self, x: Tensor, past: Cache | None, mask: Tensor | None, **kwargs) -> Tensor | int:
+        if self.attn is not None:
+            kwargs.pop("encoder_attention_mask", None)
+            return self.attn(x, past_key_values=past, attention_mask=mask, **kwargs)[0]
+        if past is not None:
+            past.layers[self.layer_idx].advance(x)
+        return 0
+
+    def _remember(self, x: Tensor, luna: PassContext, layer: HybridCacheLayer | None) -> Tensor:
+        state = layer.last_state("ssm") if layer is not None else None
+        y, states = self.ssm(x, luna.mask, luna.keep, state, return_states=True)
+        if layer is not None:
+            layer.append_states("ssm", states)
+        return y
+
+    def _feed_forward(self, x: Tensor, luna: PassContext, layer: HybridCacheLayer | None) -> Tensor:
+        if isinstance(self.mlp, MoEBlock):
+            y, losses = self.mlp(x, luna.emotion, return_losses=True)
+            luna.moe_losses.append(losses)
+        else:
+            y = self.mlp(x)
+        if self.hyper is None:
+            return y
+        state = layer.last_state("context") if layer is not None else None
+        context, states = self.context(x, luna.mask, luna.keep, state, luna.persona)
+        if layer is not None:
+            layer.append_states("context", states)
+        return y + self.hyper(x, context)
+
+
+class ComponentInit:
+    """Inicialização dos componentes, pelo caminho do transformers 5.
+
+    Só as funções de ``transformers.initialization`` respeitam os pesos já carregados: escrever
+    direto nos tensores os reiniciaria em ``from_pretrained``. Os filhos são visitados antes dos
+    pais, então cada ramo abaixo corrige o que o padrão fez com os seus filhos.
+    """
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)  # type: ignore[misc]
+        config: ModelConfig = self.config  # type: ignore[attr-defined]
+        residual_std = config.initializer_range / math.sqrt(2 * config.num_hidden_layers)
+        if isinstance(module, StateSpaceLayer):
+            A, B = StateSpaceLayer.initial_matrices(module.state_size)
+            init.copy_(module.A, A)
+            init.copy_(module.B, B)
+            init.zeros_(module.D)
+            if config.ssm_mode == "parallel":  # ao lado da atenção, nasce sem efeito
+                init.zeros_(module.C)
+            else:
+                init.normal_(module.C, mean=0.0, std=config.initializer_range)
+        elif isinstance(module, Expert):
+            init.normal_(module.proj.weight, mean=0.0, std=residual_std)
+        elif isinstance(module, HyperNetwork):
+            for head in module.zero_heads():
+                init.zeros_(head.weight)
+                init.zeros_(head.bias)
+        elif isinstance(module, GrownLayer):
+            init.zeros_(module.proj.weight)
+            init.zeros_(module.proj.bias)
+
+
+class LunaTransformer(ComponentInit, GPT2Model):
+    """O ``GPT2Model`` com ``LunaBlock`` no lugar dos blocos e, se pedido, o fim que cresce."""
+
+    _no_split_modules = ["LunaBlock"]
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.h = nn.ModuleList(LunaBlock(config, i) for i in range(config.num_hidden_layers))
+        if config.use_growing:
+            self.ln_f = GrowingNetwork(
+                self.ln_f, config.max_extra_layers, config.growth_threshold
+            )
+            for _ in range(config.extra_layers):
+                self.ln_f.add_layer(config.hidden_size, config.hidden_size)
+        self.post_init()
+
+
+class LunaLMHead(ComponentInit, GPT2LMHeadModel):
+    """O ``GPT2LMHeadModel`` que o ``LunaModel`` embrulha."""
+
+    _no_split_modules = ["LunaBlock"]
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.transformer = LunaTransformer(config)
+        self.post_init()
