@@ -130,9 +130,9 @@ class CausalContext(nn.Module):
         if state is not None:
             totals = totals + state.unsqueeze(1)
         context = totals[..., :-1] / totals[..., -1:].clamp_min(1.0)
-        if persona is not None:
-            context = context + self.persona(persona.to(x.dtype)).unsqueeze(1)
-        return context, totals
+        if persona is None:  # sem persona a soma é zero, mas segue no grafo (DDP)
+            persona = x.new_zeros(1, PERSONA_DIM)
+        return context + self.persona(persona.to(x.dtype)).unsqueeze(1), totals
 
 
 def _running_totals(terms: Tensor, keep: Tensor | None) -> Tensor:

@@ -199,19 +199,16 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
             raise ValueError("Informe input_ids ou inputs_embeds.")
         past_length = past_key_values.get_seq_length() if past_key_values is not None else 0
         self._check_length(past_length + inputs.shape[1])
+        mask = _new_token_mask(attention_mask, inputs.shape[1])
+        may_pack = attention_mask is None and past_key_values is None
+        keep = _keep_flags(position_ids) if may_pack else None
         if use_cache is None:
             use_cache = bool(self.config.use_cache) and not self.training
+        use_cache = use_cache and keep is None  # uma sequência empacotada não é continuada
         if use_cache or past_key_values is not None:
             recurrent = {b.layer_idx for b in self.blocks if b.is_recurrent}
             past_key_values = hybrid_cache(past_key_values, self.config, recurrent)
-        mask = _new_token_mask(attention_mask, inputs.shape[1])
-        packed = attention_mask is None and past_length == 0
-        luna = PassContext(
-            mask=mask,
-            keep=_keep_flags(position_ids) if packed else None,
-            emotion=emotion,
-            persona=persona,
-        )
+        luna = PassContext(mask=mask, keep=keep, emotion=emotion, persona=persona)
         if position_ids is None and mask is not None and attention_mask is not None:
             positions = (attention_mask.long().cumsum(dim=-1) - 1).clamp_min(0)
             position_ids = positions[:, -inputs.shape[1] :]

@@ -94,7 +94,9 @@ class MoEBlock(nn.Module):
         não receberia gradiente.
         """
         logits = self.router(x)
-        if self.emotion_bias is not None and emotion is not None:
+        if self.emotion_bias is not None:
+            if emotion is None:  # sem emoção o viés é zero, mas segue no grafo (DDP)
+                emotion = x.new_zeros(1, EMOTION_DIM)
             logits = logits + self.emotion_bias(emotion.to(logits.dtype))
         probabilities = logits.softmax(dim=-1)  # [T, E]
         weights, experts = probabilities.topk(self.sparse_top_k, dim=-1)
