@@ -130,6 +130,15 @@ class ComponentInit:
     pais, então cada ramo abaixo corrige o que o padrão fez com os seus filhos.
     """
 
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """Fora do pacote, o transformers pula módulos sem pesos próprios (GPT2MLP, Expert...).
+
+        Como aqui toda escrita passa por ``transformers.initialization``, que já protege os pesos
+        carregados, essa precaução não é precisa, e com ela o início seria outro.
+        """
+        return False
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)  # type: ignore[misc]

@@ -1,0 +1,504 @@
+"""``LunaTokenizer``: texto em português para ids e de volta, sem perda e sem surpresas.
+
+O texto nunca vira token de controle: há só dois caminhos até um deles, ``encode_chat`` e
+``encode(..., allow_special=True)``. O vocabulário contém os 256 bytes, então todo texto Unicode tem
+codificação e ``decode(encode(x)) == x``. O treino está em ``src.models.tokenizer_training``; o
+formato da conversa, em ``src.models.chat_format``.
+
+Na pasta do tokenizador::
+
+    tokenizer.json         vocabulário, fusões e pré-tokenizador (formato da biblioteca tokenizers)
+    tokenizer_config.json  o que ``transformers.AutoTokenizer`` lê, com o modelo jinja da conversa
+    special_tokens.json    os sete tokens de controle, com a versão do formato
+"""
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from src.config.config import Config
+from src.models.chat_format import CONTROL_TOKENS, Message, chat_template, check_messages
+from src.models.tokenizer_training import train_bpe, valid_text
+from src.utils.atomic_io import write_json, write_text
+from src.utils.errors import LunaError, ModelFormatError, UsageError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+logger = logging.getLogger(__name__)
+
+TOKENIZER_FILE = "tokenizer.json"
+CONFIG_FILE = "tokenizer_config.json"
+SPECIAL_FILE = "special_tokens.json"
+FORMAT_VERSION = 1
+
+_REPAIR = (
+    "Restaure a pasta de uma cópia, ou treine o tokenizador de novo com "
+    "LunaTokenizer(config).train_and_save(textos, pasta)."
+)
+
+
+class _ControlId:
+    """O id de um token de controle, como atributo (``tokenizer.user_id``)."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.role = name.removesuffix("_id")
+
+    def __get__(self, instance: "LunaTokenizer | None", owner: type) -> int:
+        if instance is None:
+            raise AttributeError(f"{self.role}_id só existe num LunaTokenizer treinado.")
+        return instance.control_ids[self.role]
+
+
+class StreamDecoder:
+    """Texto à medida que os tokens chegam, só em caracteres inteiros.
+
+    Decodificar token a token parte acentos e emojis em ``U+FFFD``; aqui os bytes de um caractere
+    incompleto esperam. A soma dos pedaços, com ``flush``, é ``decode`` de todos os ids. Usa
+    ``tokenizers.decoders.DecodeStream``.
+    """
+
+    def __init__(self, tokenizer: "Tokenizer") -> None:
+        self._tokenizer = tokenizer
+        self._reset()
+
+    def _reset(self) -> None:
+        from tokenizers.decoders import DecodeStream
+
+        self._stream = DecodeStream(skip_special_tokens=True)
+        self._pending: list[int] = []
+
+    def step(self, token_id: int) -> str:
+        """O texto que este token completa; ``""`` se nenhum, ou se é um token de controle."""
+        token_id = int(token_id)
+        text = self._stream.step(self._tokenizer, token_id)
+        if text is None:
+            self._pending.append(token_id)
+            return ""
+        self._pending.clear()
+        return text
+
+    def flush(self) -> str:
+        """O que ficou à espera (``U+FFFD`` no lugar de bytes incompletos); recomeça do zero."""
+        rest = self._tokenizer.decode(self._pending, skip_special_tokens=True)
+        self._reset()
+        return rest
+
+
+class LunaTokenizer:
+    """Tokenizador de português: BPE de bytes, com tokens especiais para o diálogo.
+
+    Args:
+        config: de onde vêm ``config.tokenizer.vocab_size`` (total, com os tokens de controle),
+            ``.min_frequency`` e ``.superword_fraction``; ``None`` usa os padrões.
+
+    Atributos:
+        user_token, assistant_token, system_token, thinking_token, proactive_token, eos_token,
+        pad_token (str): o texto de cada token de controle.
+        user_id, assistant_id, system_id, thinking_id, proactive_id, eos_id, pad_id (int): o id.
+
+    Erros:
+        LunaError: em qualquer uso antes de ``train_and_save`` ou ``load``.
+    """
+
+    user_id = _ControlId()
+    assistant_id = _ControlId()
+    system_id = _ControlId()
+    thinking_id = _ControlId()
+    proactive_id = _ControlId()
+    eos_id = _ControlId()
+    pad_id = _ControlId()
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config if config is not None else Config()
+        self._tokenizer: Tokenizer | None = None
+        self._control_ids: dict[str, int] = {}
+        self._hf: PreTrainedTokenizerFast | None = None
+        self._name_control_tokens(CONTROL_TOKENS)
+
+    def _name_control_tokens(self, tokens: dict[str, str]) -> None:
+        self.user_token = tokens["user"]
+        self.assistant_token = tokens["assistant"]
+        self.system_token = tokens["system"]
+        self.thinking_token = tokens["thinking"]
+        self.proactive_token = tokens["proactive"]
+        self.eos_token = tokens["eos"]
+        self.pad_token = tokens["pad"]
+
+    @property
+    def control_tokens(self) -> dict[str, str]:
+        """Nome curto -> texto dos sete tokens de controle."""
+        return {name: getattr(self, f"{name}_token") for name in CONTROL_TOKENS}
+
+    @property
+    def control_ids(self) -> dict[str, int]:
+        """Nome curto -> id dos sete tokens de controle."""
+        self._require()
+        return self._control_ids
+
+    def _require(self) -> "Tokenizer":
+        if self._tokenizer is None:
+            raise LunaError(
+                "O tokenizador ainda não foi treinado nem carregado. Use "
+                "LunaTokenizer().load(pasta) ou LunaTokenizer(config).train_and_save(textos, pasta)."
+            )
+        return self._tokenizer
+
+    # Treinar, salvar e carregar
+
+    def train(self, texts: Iterable[str]) -> "LunaTokenizer":
+        """Treina nos textos, sem gravar. Determinístico: os mesmos textos, o mesmo vocabulário.
+
+        Args:
+            texts: lista, gerador ou outro iterável de ``str``.
+
+        Erros:
+            NoDataError: não há texto algum.
+            UsageError: um item não é texto.
+        """
+        options = self.config.tokenizer
+        self._tokenizer = train_bpe(
+            texts,
+            vocab_size=options.vocab_size - len(CONTROL_TOKENS),
+            min_frequency=options.min_frequency,
+            superword_fraction=options.superword_fraction,
+        )
+        self.configure_special_tokens()
+        return self
+
+    def train_and_save(
+        self, texts: Iterable[str], save_dir: "str | PathLike[str]"
+    ) -> "LunaTokenizer":
+        """Treina nos textos e grava em ``save_dir``; veja ``train`` e ``save``."""
+        self.train(texts).save(save_dir)
+        return self
+
+    def configure_special_tokens(self) -> None:
+        """Põe no vocabulário os tokens de controle que faltam, sempre como especiais.
+
+        Os que já existem mantêm o id. Depois disto, o texto deles dentro de um texto comum não é
+        reconhecido como controle.
+        """
+        from tokenizers import AddedToken
+
+        tokenizer = self._require()
+        tokenizer.add_special_tokens(
+            [AddedToken(t, special=True, normalized=False) for t in self.control_tokens.values()]
+        )
+        tokenizer.encode_special_tokens = True
+        ids = {name: tokenizer.token_to_id(t) for name, t in self.control_tokens.items()}
+        self._control_ids = {name: value for name, value in ids.items() if value is not None}
+        self._hf = None
+
+    def save(self, save_dir: "str | PathLike[str]") -> None:
+        """Grava os três arquivos em ``save_dir``, cada um de uma vez; ``tokenizer.json`` por último.
+
+        Erros:
+            StorageError: o disco recusou a gravação.
+        """
+        tokenizer, folder = self._require(), Path(save_dir)
+        names = {f"{name}_token": text for name, text in self.control_tokens.items()}
+        write_json(folder / SPECIAL_FILE, {"format_version": FORMAT_VERSION} | names)
+        write_json(folder / CONFIG_FILE, self._hf_config())
+        write_text(folder / TOKENIZER_FILE, tokenizer.to_str(pretty=True) + "\n")
+
+    def _hf_config(self) -> dict[str, Any]:
+        """O conteúdo de ``tokenizer_config.json``."""
+        named = ("eos", "pad")
+        others = [text for name, text in self.control_tokens.items() if name not in named]
+        return {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "eos_token": self.eos_token,
+            "pad_token": self.pad_token,
+            "extra_special_tokens": others,
+            "clean_up_tokenization_spaces": False,
+            "chat_template": chat_template(self.control_tokens),
+        }
+
+    def load(self, tokenizer_dir: "str | PathLike[str]") -> "LunaTokenizer":
+        """Carrega a pasta gravada por ``save`` e devolve o próprio objeto.
+
+        Uma pasta antiga, sem ``special_tokens.json``, usa os tokens de controle padrão.
+
+        Erros:
+            ModelFormatError: falta um arquivo, ou um deles está danificado.
+        """
+        folder = Path(tokenizer_dir)
+        _read_json(folder / CONFIG_FILE)
+        tokenizer = _read_tokenizer(folder / TOKENIZER_FILE)
+        tokens = _read_control_tokens(folder / SPECIAL_FILE)
+        for text in tokens.values():
+            if tokenizer.token_to_id(text) is None:
+                raise ModelFormatError(
+                    f"'{folder / TOKENIZER_FILE}' não tem o token de controle {text}. {_REPAIR}"
+                )
+        self._tokenizer = tokenizer
+        self._name_control_tokens(tokens)
+        self.configure_special_tokens()
+        return self
+
+    @classmethod
+    def from_hf_folder(
+        cls, folder: "str | PathLike[str]", config: Config | None = None
+    ) -> "LunaTokenizer":
+        """Toma um tokenizador no estilo do GPT-2 e lhe acrescenta os tokens de controle que faltam.
+
+        Todo id existente fica como está; ``<|endoftext|>``, se houver, é reaproveitado.
+
+        Args:
+            folder: pasta local com ``tokenizer.json``, ou com ``vocab.json`` e ``merges.txt``.
+
+        Erros:
+            ModelFormatError: faltam os arquivos, estão danificados, ou não é um BPE de bytes.
+        """
+        folder, instance = Path(folder), cls(config)
+        single = folder / TOKENIZER_FILE
+        tokenizer = _read_tokenizer(single) if single.is_file() else _read_gpt2_files(folder)
+        _check_byte_level(tokenizer, folder)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        instance._tokenizer = tokenizer
+        instance.configure_special_tokens()
+        return instance
+
+    # Texto <-> ids
+
+    def encode(self, text: str, allow_special: bool = False) -> list[int]:
+        """Converte texto em ids.
+
+        Args:
+            text: qualquer texto Unicode (substitutos UTF-16 isolados viram U+FFFD).
+            allow_special: reconhece os tokens de controle no texto; só para texto de confiança,
+                nunca para o de usuários e documentos.
+
+        Erros:
+            UsageError: ``text`` não é ``str``.
+        """
+        tokenizer, text = self._require(), _checked_text(text)
+        if not allow_special:
+            return tokenizer.encode(text, add_special_tokens=False).ids
+        ids: list[int] = []
+        by_text = {text: self._control_ids[name] for name, text in self.control_tokens.items()}
+        for piece in re.split(f"({'|'.join(map(re.escape, by_text))})", text):
+            known = by_text.get(piece)
+            ids += [known] if known is not None else self.encode(piece)
+        return ids
+
+    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
+        """``encode`` de cada texto, em paralelo; nunca dá tokens de controle."""
+        batch = [_checked_text(text) for text in texts]
+        encodings = self._require().encode_batch_fast(batch, add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def decode(self, tokens: Any, skip_special_tokens: bool = True) -> str:
+        """Converte ids em texto.
+
+        Args:
+            tokens: sequência de inteiros, tensor do torch ou array do numpy, de uma dimensão; um
+                inteiro só também serve. Ids fora do vocabulário não dão texto.
+            skip_special_tokens: deixa de fora os tokens de controle.
+
+        Erros:
+            UsageError: não é uma sequência de inteiros não negativos.
+        """
+        return self._require().decode(_as_ids(tokens), skip_special_tokens=skip_special_tokens)
+
+    def get_vocab_size(self) -> int:
+        """Quantos ids existem, tokens de controle incluídos."""
+        return self._require().get_vocab_size(with_added_tokens=True)
+
+    def __len__(self) -> int:
+        return self.get_vocab_size()
+
+    def stream_decoder(self) -> StreamDecoder:
+        """Um decodificador para tokens que chegam um a um."""
+        return StreamDecoder(self._require())
+
+    # Conversas
+
+    @overload
+    def encode_chat(
+        self,
+        messages: Sequence[Message],
+        add_generation_prompt: bool = ...,
+        return_assistant_mask: Literal[False] = ...,
+    ) -> list[int]: ...
+
+    @overload
+    def encode_chat(
+        self,
+        messages: Sequence[Message],
+        add_generation_prompt: bool = ...,
+        *,
+        return_assistant_mask: Literal[True],
+    ) -> tuple[list[int], list[bool]]: ...
+
+    def encode_chat(
+        self,
+        messages: Sequence[Message],
+        add_generation_prompt: bool = False,
+        return_assistant_mask: bool = False,
+    ) -> list[int] | tuple[list[int], list[bool]]:
+        """Os ids de uma conversa; o conteúdo nunca vira token de controle, seja ele qual for.
+
+        Args:
+            messages: ``{"role": "user" | "assistant" | "system", "content": str}`` em ordem.
+            add_generation_prompt: termina com o token do assistente, para que o modelo responda.
+            return_assistant_mask: devolve também a máscara do que se deve aprender.
+
+        Returns:
+            Os ids; com ``return_assistant_mask``, ``(ids, máscara)``, onde ``True`` marca o
+            conteúdo do assistente e o ``<|endoftext|>`` que o fecha (não o token do papel).
+
+        Erros:
+            UsageError: papel desconhecido, chave ausente ou conteúdo que não é texto.
+        """
+        check_messages(messages)
+        role_ids, ids, mask = self.control_ids, list[int](), list[bool]()
+        contents = self.encode_batch(message["content"] for message in messages)
+        for message, content in zip(messages, contents):
+            learned = message["role"] == "assistant"
+            body = content + [role_ids["eos"]] if learned else content
+            ids += [role_ids[message["role"]], *body]
+            mask += [False] + [learned] * len(body)
+        if add_generation_prompt:
+            ids, mask = ids + [role_ids["assistant"]], mask + [False]
+        return (ids, mask) if return_assistant_mask else ids
+
+    # A forma da biblioteca transformers
+
+    @property
+    def hf(self) -> "PreTrainedTokenizerFast":
+        """O mesmo tokenizador como ``PreTrainedTokenizerFast``, criado no primeiro uso.
+
+        ``hf(texto)`` deixa o texto ser texto (``split_special_tokens=True``);
+        ``hf.apply_chat_template(mensagens)`` dá os tokens de controle da conversa.
+        """
+        if self._hf is None:
+            from src.models.hf_tokenizer import PreTrainedTokenizerFast
+
+            options = {k: v for k, v in self._hf_config().items() if k != "tokenizer_class"}
+            self._hf = PreTrainedTokenizerFast(
+                tokenizer_object=self._require(), split_special_tokens=True, **options
+            )
+        return self._hf
+
+
+def _checked_text(text: str) -> str:
+    if not isinstance(text, str):
+        raise UsageError(f"texto do tipo {type(text).__name__}: esperado str.")
+    return valid_text(text)
+
+
+def _as_ids(tokens: Any) -> list[int]:
+    """Lista de inteiros de uma lista, tupla, tensor, array ou inteiro só."""
+    values = tokens.tolist() if hasattr(tokens, "tolist") else tokens
+    try:
+        ids = [int(values)] if isinstance(values, int) else [int(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"tokens do tipo {type(tokens).__name__}: esperada uma sequência de inteiros, "
+            "de uma dimensão."
+        ) from error
+    if ids and not 0 <= min(ids) <= max(ids) < 2**32:
+        raise UsageError(
+            f"token {min(ids)}: esperado um id de 0 em diante. Rótulos mascarados (-100) devem "
+            "ser retirados antes de decodificar."
+        )
+    return ids
+
+
+# Leitura de pastas
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """O objeto de um arquivo JSON.
+
+    Erros:
+        ModelFormatError: o arquivo falta, não pôde ser lido ou não é um objeto JSON.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelFormatError(f"O tokenizador está incompleto: falta '{path}'. {_REPAIR}") from error
+    except (OSError, ValueError) as error:
+        raise ModelFormatError(f"Não foi possível ler '{path}': {error}. {_REPAIR}") from error
+    if not isinstance(value, dict):
+        raise ModelFormatError(f"'{path}' não contém um objeto JSON. {_REPAIR}")
+    return value
+
+
+def _read_tokenizer(path: Path) -> "Tokenizer":
+    from tokenizers import Tokenizer
+
+    _read_json(path)
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # a biblioteca só levanta Exception, sem subclasse
+        raise ModelFormatError(f"'{path}' não é um tokenizador válido: {error}. {_REPAIR}") from error
+
+
+def _read_control_tokens(path: Path) -> dict[str, str]:
+    """Nome curto -> texto, de ``special_tokens.json``; os padrões se a pasta é antiga."""
+    if not path.exists():
+        logger.info("'%s' não existe (pasta antiga): usando os tokens de controle padrão.", path)
+        return dict(CONTROL_TOKENS)
+    data = _read_json(path)
+    version = data.get("format_version", FORMAT_VERSION)
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ModelFormatError(
+            f"'{path}' é da versão {version!r} e este LunaGPT lê até a {FORMAT_VERSION}. "
+            "Atualize o LunaGPT."
+        )
+    tokens = {name: data.get(f"{name}_token", text) for name, text in CONTROL_TOKENS.items()}
+    for name, text in tokens.items():
+        if not isinstance(text, str) or not text:
+            raise ModelFormatError(f"'{path}': {name}_token={text!r}, esperado um texto. {_REPAIR}")
+    if len(set(tokens.values())) < len(tokens):
+        raise ModelFormatError(f"'{path}': dois tokens de controle são iguais. {_REPAIR}")
+    return tokens
+
+
+def _read_gpt2_files(folder: Path) -> "Tokenizer":
+    """``vocab.json`` e ``merges.txt``, com o pré-tokenizador do GPT-2."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    vocab, merges = folder / "vocab.json", folder / "merges.txt"
+    if not (vocab.is_file() and merges.is_file()):
+        raise ModelFormatError(
+            f"'{folder}' não tem um tokenizador: esperado {TOKENIZER_FILE}, "
+            "ou vocab.json e merges.txt."
+        )
+    try:
+        tokenizer = Tokenizer(models.BPE.from_file(str(vocab), str(merges)))
+    except Exception as error:  # a biblioteca só levanta Exception, sem subclasse
+        raise ModelFormatError(f"'{vocab}' ou '{merges}' está danificado: {error}.") from error
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore
+    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    return tokenizer
+
+
+def _check_byte_level(tokenizer: "Tokenizer", folder: Path) -> None:
+    """Só um BPE com os 256 bytes no vocabulário codifica qualquer texto.
+
+    Erros:
+        ModelFormatError: não é.
+    """
+    from tokenizers import models, pre_tokenizers
+
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    missing = [symbol for symbol in alphabet if tokenizer.token_to_id(symbol) is None]
+    if missing or not isinstance(tokenizer.model, models.BPE):
+        raise ModelFormatError(
+            f"O tokenizador de '{folder}' não é um BPE de bytes como o do GPT-2 "
+            f"({type(tokenizer.model).__name__}, faltam {len(missing)} dos 256 bytes). "
+            "Escolha um modelo da família GPT-2."
+        )
+    if tokenizer.normalizer is not None:
+        logger.warning("O tokenizador de '%s' normaliza o texto: decode pode diferir.", folder)
