@@ -3,17 +3,11 @@
 O texto nunca vira token de controle: há só dois caminhos até um deles, ``encode_chat`` e
 ``encode(..., allow_special=True)``. O vocabulário contém os 256 bytes, então todo texto Unicode tem
 codificação e ``decode(encode(x)) == x``. O treino está em ``src.models.tokenizer_training``; o
-formato da conversa, em ``src.models.chat_format``.
-
-Na pasta do tokenizador::
-
-    tokenizer.json         vocabulário, fusões e pré-tokenizador (formato da biblioteca tokenizers)
-    tokenizer_config.json  o que ``transformers.AutoTokenizer`` lê, com o modelo jinja da conversa
-    special_tokens.json    os sete tokens de controle, com a versão do formato
+formato da conversa, em ``src.models.chat_format``; os arquivos,
+em ``src.models.tokenizer_files``.
 """
 
-import json
-import logging
+import operator
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,27 +15,23 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from src.config.config import Config
 from src.models.chat_format import CONTROL_TOKENS, Message, chat_template, check_messages
+from src.models.tokenizer_files import (
+    CONFIG_FILE,
+    FORMAT_VERSION,
+    SPECIAL_FILE,
+    TOKENIZER_FILE,
+    read_gpt2_folder,
+    read_luna_folder,
+)
 from src.models.tokenizer_training import train_bpe, valid_text
 from src.utils.atomic_io import write_json, write_text
-from src.utils.errors import LunaError, ModelFormatError, UsageError
+from src.utils.errors import LunaError, UsageError
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
-
-logger = logging.getLogger(__name__)
-
-TOKENIZER_FILE = "tokenizer.json"
-CONFIG_FILE = "tokenizer_config.json"
-SPECIAL_FILE = "special_tokens.json"
-FORMAT_VERSION = 1
-
-_REPAIR = (
-    "Restaure a pasta de uma cópia, ou treine o tokenizador de novo com "
-    "LunaTokenizer(config).train_and_save(textos, pasta)."
-)
 
 
 class _ControlId:
@@ -142,11 +132,17 @@ class LunaTokenizer:
         self._require()
         return self._control_ids
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Depois de ``pickle`` ou ``copy``: a biblioteca não guarda ``encode_special_tokens``."""
+        self.__dict__.update(state)
+        if self._tokenizer is not None:
+            self._tokenizer.encode_special_tokens = True
+
     def _require(self) -> "Tokenizer":
         if self._tokenizer is None:
             raise LunaError(
-                "O tokenizador ainda não foi treinado nem carregado. Use "
-                "LunaTokenizer().load(pasta) ou LunaTokenizer(config).train_and_save(textos, pasta)."
+                "O tokenizador ainda não foi treinado nem carregado. Carregue-o com load(pasta) "
+                "ou treine-o com train_and_save(textos, pasta)."
             )
         return self._tokenizer
 
@@ -197,7 +193,7 @@ class LunaTokenizer:
         self._hf = None
 
     def save(self, save_dir: "str | PathLike[str]") -> None:
-        """Grava os três arquivos em ``save_dir``, cada um de uma vez; ``tokenizer.json`` por último.
+        """Grava a pasta, cada arquivo de uma vez, ``tokenizer.json`` por último.
 
         Erros:
             StorageError: o disco recusou a gravação.
@@ -229,15 +225,7 @@ class LunaTokenizer:
         Erros:
             ModelFormatError: falta um arquivo, ou um deles está danificado.
         """
-        folder = Path(tokenizer_dir)
-        _read_json(folder / CONFIG_FILE)
-        tokenizer = _read_tokenizer(folder / TOKENIZER_FILE)
-        tokens = _read_control_tokens(folder / SPECIAL_FILE)
-        for text in tokens.values():
-            if tokenizer.token_to_id(text) is None:
-                raise ModelFormatError(
-                    f"'{folder / TOKENIZER_FILE}' não tem o token de controle {text}. {_REPAIR}"
-                )
+        tokenizer, tokens = read_luna_folder(Path(tokenizer_dir))
         self._tokenizer = tokenizer
         self._name_control_tokens(tokens)
         self.configure_special_tokens()
@@ -257,13 +245,8 @@ class LunaTokenizer:
         Erros:
             ModelFormatError: faltam os arquivos, estão danificados, ou não é um BPE de bytes.
         """
-        folder, instance = Path(folder), cls(config)
-        single = folder / TOKENIZER_FILE
-        tokenizer = _read_tokenizer(single) if single.is_file() else _read_gpt2_files(folder)
-        _check_byte_level(tokenizer, folder)
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        instance._tokenizer = tokenizer
+        instance = cls(config)
+        instance._tokenizer = read_gpt2_folder(Path(folder))
         instance.configure_special_tokens()
         return instance
 
@@ -315,6 +298,20 @@ class LunaTokenizer:
 
     def __len__(self) -> int:
         return self.get_vocab_size()
+
+    def bytes_per_token(self) -> list[int]:
+        """Por id, quantos bytes UTF-8 de texto o token representa; 0 nos de controle [V]."""
+        tokenizer, control = self._require(), set(self.control_ids.values())
+        added = {i: token.content for i, token in tokenizer.get_added_tokens_decoder().items()}
+        sizes = []
+        for index in range(self.get_vocab_size()):
+            if index in control:
+                sizes.append(0)
+            elif index in added:
+                sizes.append(len(added[index].encode("utf-8")))
+            else:  # no alfabeto byte-level, cada caractere é um byte
+                sizes.append(len(tokenizer.id_to_token(index) or ""))
+        return sizes
 
     def stream_decoder(self) -> StreamDecoder:
         """Um decodificador para tokens que chegam um a um."""
@@ -384,9 +381,10 @@ class LunaTokenizer:
             from src.models.hf_tokenizer import PreTrainedTokenizerFast
 
             options = {k: v for k, v in self._hf_config().items() if k != "tokenizer_class"}
-            self._hf = PreTrainedTokenizerFast(
-                tokenizer_object=self._require(), split_special_tokens=True, **options
-            )
+            self._hf = PreTrainedTokenizerFast(tokenizer_object=self._require(), **options)
+            # Como atributo, e não no construtor, para que save_pretrained não o grave: em outras
+            # ferramentas apply_chat_template depende dos tokens de controle reconhecidos.
+            self._hf.split_special_tokens = True
         return self._hf
 
 
@@ -400,8 +398,8 @@ def _as_ids(tokens: Any) -> list[int]:
     """Lista de inteiros de uma lista, tupla, tensor, array ou inteiro só."""
     values = tokens.tolist() if hasattr(tokens, "tolist") else tokens
     try:
-        ids = [int(values)] if isinstance(values, int) else [int(value) for value in values]
-    except (TypeError, ValueError) as error:
+        ids = [values] if isinstance(values, int) else [operator.index(value) for value in values]
+    except TypeError as error:
         raise UsageError(
             f"tokens do tipo {type(tokens).__name__}: esperada uma sequência de inteiros, "
             "de uma dimensão."
@@ -412,93 +410,3 @@ def _as_ids(tokens: Any) -> list[int]:
             "ser retirados antes de decodificar."
         )
     return ids
-
-
-# Leitura de pastas
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """O objeto de um arquivo JSON.
-
-    Erros:
-        ModelFormatError: o arquivo falta, não pôde ser lido ou não é um objeto JSON.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelFormatError(f"O tokenizador está incompleto: falta '{path}'. {_REPAIR}") from error
-    except (OSError, ValueError) as error:
-        raise ModelFormatError(f"Não foi possível ler '{path}': {error}. {_REPAIR}") from error
-    if not isinstance(value, dict):
-        raise ModelFormatError(f"'{path}' não contém um objeto JSON. {_REPAIR}")
-    return value
-
-
-def _read_tokenizer(path: Path) -> "Tokenizer":
-    from tokenizers import Tokenizer
-
-    _read_json(path)
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # a biblioteca só levanta Exception, sem subclasse
-        raise ModelFormatError(f"'{path}' não é um tokenizador válido: {error}. {_REPAIR}") from error
-
-
-def _read_control_tokens(path: Path) -> dict[str, str]:
-    """Nome curto -> texto, de ``special_tokens.json``; os padrões se a pasta é antiga."""
-    if not path.exists():
-        logger.info("'%s' não existe (pasta antiga): usando os tokens de controle padrão.", path)
-        return dict(CONTROL_TOKENS)
-    data = _read_json(path)
-    version = data.get("format_version", FORMAT_VERSION)
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise ModelFormatError(
-            f"'{path}' é da versão {version!r} e este LunaGPT lê até a {FORMAT_VERSION}. "
-            "Atualize o LunaGPT."
-        )
-    tokens = {name: data.get(f"{name}_token", text) for name, text in CONTROL_TOKENS.items()}
-    for name, text in tokens.items():
-        if not isinstance(text, str) or not text:
-            raise ModelFormatError(f"'{path}': {name}_token={text!r}, esperado um texto. {_REPAIR}")
-    if len(set(tokens.values())) < len(tokens):
-        raise ModelFormatError(f"'{path}': dois tokens de controle são iguais. {_REPAIR}")
-    return tokens
-
-
-def _read_gpt2_files(folder: Path) -> "Tokenizer":
-    """``vocab.json`` e ``merges.txt``, com o pré-tokenizador do GPT-2."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    vocab, merges = folder / "vocab.json", folder / "merges.txt"
-    if not (vocab.is_file() and merges.is_file()):
-        raise ModelFormatError(
-            f"'{folder}' não tem um tokenizador: esperado {TOKENIZER_FILE}, "
-            "ou vocab.json e merges.txt."
-        )
-    try:
-        tokenizer = Tokenizer(models.BPE.from_file(str(vocab), str(merges)))
-    except Exception as error:  # a biblioteca só levanta Exception, sem subclasse
-        raise ModelFormatError(f"'{vocab}' ou '{merges}' está danificado: {error}.") from error
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
-    return tokenizer
-
-
-def _check_byte_level(tokenizer: "Tokenizer", folder: Path) -> None:
-    """Só um BPE com os 256 bytes no vocabulário codifica qualquer texto.
-
-    Erros:
-        ModelFormatError: não é.
-    """
-    from tokenizers import models, pre_tokenizers
-
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    missing = [symbol for symbol in alphabet if tokenizer.token_to_id(symbol) is None]
-    if missing or not isinstance(tokenizer.model, models.BPE):
-        raise ModelFormatError(
-            f"O tokenizador de '{folder}' não é um BPE de bytes como o do GPT-2 "
-            f"({type(tokenizer.model).__name__}, faltam {len(missing)} dos 256 bytes). "
-            "Escolha um modelo da família GPT-2."
-        )
-    if tokenizer.normalizer is not None:
-        logger.warning("O tokenizador de '%s' normaliza o texto: decode pode diferir.", folder)

@@ -21,6 +21,7 @@ from src.utils.errors import NoDataError, UsageError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from tokenizers.pre_tokenizers import PreTokenizer
 
 SPACE_BYTE = "Ġ"
 """Como o BPE de bytes escreve o byte 0x20."""
@@ -30,7 +31,8 @@ MAX_WORDS = 4
 
 # As peças, na sintaxe de Oniguruma usada por ``tokenizers.Regex``.
 _MONEY = r"(?:R|US)\$"
-_WORD = r"\p{L}[\p{L}\p{M}]*(?:[-\u2011'’]\p{L}[\p{L}\p{M}]*)*"
+_LETTERS = r"\p{L}[\p{L}\p{M}]*"
+_WORD = f"{_LETTERS}(?:[-\u2011'’]{_LETTERS})*"  # U+2011 é o hífen que não quebra linha
 _WORDS = rf"(?!{_MONEY}){_WORD}"
 # Até 4 algarismos (anos) são uma peça; números maiores se dividem em grupos de três a partir da
 # direita, como os milhares. O limite na antevisão mantém o tempo linear em números gigantes.
@@ -91,9 +93,7 @@ def _chunks(texts: Iterable[str]) -> Iterator[str]:
     found = False
     for index, text in enumerate(texts):
         if not isinstance(text, str):
-            raise UsageError(
-                f"texto {index} do treino: esperado str e veio {type(text).__name__}."
-            )
+            raise UsageError(f"texto {index} do treino: esperado str e veio {type(text).__name__}.")
         found = found or bool(text)
         yield from _split(valid_text(text))
     if not found:
@@ -126,7 +126,7 @@ def valid_text(text: str) -> str:
     return text
 
 
-def byte_level(pattern: str) -> object:
+def byte_level(pattern: str) -> "PreTokenizer":
     """O pré-tokenizador: corta por ``pattern`` e escreve cada byte como um caractere visível."""
     from tokenizers import Regex, pre_tokenizers
 
@@ -167,7 +167,7 @@ def _learn_superwords(
     """
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
-    names = [words.id_to_token(i) for i in range(words.get_vocab_size())]
+    names = [str(words.id_to_token(i)) for i in range(words.get_vocab_size())]
     second = Tokenizer(models.BPE())
     second.pre_tokenizer = pre_tokenizers.Split(Regex("\n"), behavior="removed")
     trainer = trainers.BpeTrainer(
@@ -179,10 +179,7 @@ def _learn_superwords(
     )
     second.train_from_iterator(_as_characters(words, texts), trainer=trainer)
     learned = json.loads(second.to_str())["model"]["merges"]
-    pairs = [
-        (_translate(names, left), _translate(names, right))
-        for left, right in learned
-    ]
+    pairs = [(_translate(names, left), _translate(names, right)) for left, right in learned]
     return _usable_merges(pairs, set(names), count)
 
 
@@ -195,10 +192,10 @@ def _as_characters(words: "Tokenizer", texts: Iterable[str]) -> Iterator[str]:
     from tokenizers import Tokenizer
 
     runs = Tokenizer.from_str(words.to_str())
-    runs.pre_tokenizer = byte_level(RUN_PATTERN)  # type: ignore[assignment]
+    runs.pre_tokenizer = byte_level(RUN_PATTERN)
     chunks = _chunks(texts)
     while batch := list(islice(chunks, _BATCH_CHUNKS)):
-        for encoding in runs.encode_batch_fast(batch, add_special_tokens=False):
+        for encoding in runs.encode_batch(batch, add_special_tokens=False):
             codes = np.array(encoding.ids, dtype=np.uint32) + _FIRST_CHAR
             pieces = np.array(encoding.word_ids, dtype=np.int64)
             ends = np.flatnonzero(np.diff(pieces)) + 1
@@ -209,11 +206,12 @@ def _as_characters(words: "Tokenizer", texts: Iterable[str]) -> Iterator[str]:
 def _usable_merges(
     pairs: list[tuple[str, str]], known: set[str], count: int
 ) -> list[tuple[str, str]]:
-    """As fusões, na ordem aprendida, até ``count`` tokens novos; sem repetir e sem passar do limite.
+    """As fusões, na ordem aprendida, até ``count`` tokens novos, sem repetir.
 
     Dois caminhos podem levar ao mesmo token (``ab+c`` e ``a+bc``); eles contam como um.
     """
-    known, kept = set(known), {}
+    known = set(known)
+    kept: dict[tuple[str, str], None] = {}
     for left, right in pairs:
         token = left + right
         parts_exist = left in known and right in known
@@ -244,5 +242,5 @@ def extend(words: "Tokenizer", merges: list[tuple[str, str]]) -> "Tokenizer":
         if pair not in known:
             data["model"]["merges"].append(list(pair))
     tokenizer = Tokenizer.from_str(json.dumps(data))
-    tokenizer.pre_tokenizer = byte_level(RUN_PATTERN)  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = byte_level(RUN_PATTERN)
     return tokenizer

@@ -1,0 +1,183 @@
+"""Ponto de entrada do LunaGPT: lê a linha de comando e chama o comando escolhido.
+
+Aqui só se importa a biblioteca padrão: cada comando importa o que precisa depois de escolhido, e por
+isso ``--help`` responde na hora, mesmo sem torch.
+"""
+
+import argparse
+import os
+import sys
+
+VERSION = "0.1.0"
+DEVICE_CHOICES = "{auto,cpu,cuda,mps}"
+PERSONA_CHOICES = "{tecnico,casual,formal}"
+SIZE_CHOICES = "{auto,nano,mini,small,base}"
+
+#: As mensagens do argparse, em português. O que faltar aparece em inglês.
+ARGPARSE_MESSAGES = {
+    "usage: ": "uso: ",
+    "options": "opções",
+    "positional arguments": "argumentos",
+    "show this help message and exit": "mostra esta ajuda e sai",
+    "show program's version number and exit": "mostra a versão e sai",
+    "the following arguments are required: %s": "falta(m): %s",
+    "unrecognized arguments: %s": "não reconhecido(s): %s",
+    "expected one argument": "esperado um valor",
+    "expected at least one argument": "esperado ao menos um valor",
+    "invalid %(type)s value: %(value)r": "valor inválido: %(value)r (esperado %(type)s)",
+    "invalid choice: %(value)r (choose from %(choices)s)": (
+        "%(value)r não existe (escolha entre %(choices)s)"
+    ),
+    "argument %(argument_name)s: %(message)s": "opção %(argument_name)s: %(message)s",
+    "%(prog)s: error: %(message)s\n": "%(prog)s: erro: %(message)s\n",
+    "not allowed with argument %s": "não pode ser usada com %s",
+    "one of the arguments %s is required": "é preciso uma destas: %s",
+}
+argparse._ = lambda text: ARGPARSE_MESSAGES.get(text, text)  # type: ignore[attr-defined]
+
+
+def positive_number(text: str) -> float:
+    """Um número maior que zero, com vírgula ou ponto."""
+    value = float(text.replace(",", "."))
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+positive_number.__name__ = "um número maior que zero"
+
+
+def add(parser: argparse.ArgumentParser, name: str, help_text: str, **options: object) -> None:
+    """Acrescenta ``--nome_assim`` e, se houver sublinhado, também ``--nome-assim``."""
+    names = [name, name.replace("_", "-")] if "_" in name else [name]
+    parser.add_argument(*names, help=help_text, **options)  # type: ignore[arg-type]
+
+
+def common_options() -> argparse.ArgumentParser:
+    """As opções que todo comando aceita."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("saída e configuração")
+    group.add_argument("--json", action="store_true", help="escreve o resultado como um objeto JSON")
+    group.add_argument("--quiet", action="store_true", help="só o resultado e os erros")
+    group.add_argument("--debug", action="store_true", help="mostra detalhes e o traceback dos erros")
+    group.add_argument("--config", metavar="ARQUIVO", help="configuração em JSON")
+    return parser
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """A gramática da linha de comando."""
+    parser = argparse.ArgumentParser(
+        prog="luna" if os.path.basename(sys.argv[0]) == "luna" else "main.py",
+        description="LunaGPT: crie, treine e converse com o seu próprio modelo em português.",
+        epilog="Ajuda de um comando: main.py COMANDO --help",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"LunaGPT {VERSION}")
+    commands = parser.add_subparsers(dest="command", metavar="COMANDO", title="comandos")
+    common = common_options()
+
+    def command(name: str, help_text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=help_text, description=help_text, parents=[common], allow_abbrev=False
+        )
+
+    _create(command("create", "cria um modelo: tokenizador e pesos novos"))
+    _train(command("train", "treina um modelo que existe"))
+    _chat(command("chat", "conversa com um modelo"))
+    command("demo", "cria, treina e testa um modelo pequeno com os dados que vêm junto")
+    _models(command("models", "lista, renomeia, apaga, exporta e importa modelos"))
+    command("info", "mostra a máquina, as versões e as pastas")
+    _setup(command("setup", "confere as dependências e instala as que faltam"))
+    _test(command("test", "roda os testes do projeto"))
+    return parser
+
+
+def _create(parser: argparse.ArgumentParser) -> None:
+    add(parser, "--name", "nome do modelo", required=True, metavar="NOME")
+    add(
+        parser,
+        "--train_data",
+        "arquivos de texto (padrões glob); sem isto, os dados que vêm junto",
+        nargs="+",
+        metavar="PADRÃO",
+    )
+    add(parser, "--size", f"tamanho: {SIZE_CHOICES}; auto escolhe pelo hardware", metavar="TAMANHO")
+    add(parser, "--base", "pasta de um GPT-2 local que recebe os componentes", metavar="PASTA")
+    add(parser, "--force", "substitui um modelo que já existe", action="store_true")
+    _file_limit(parser)
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    add(parser, "--model", "nome do modelo", required=True, metavar="NOME")
+    add(parser, "--epochs", "passadas pelos dados", type=positive_number, metavar="N")
+    add(parser, "--train_data", "dados de treino (padrões glob)", nargs="+", metavar="PADRÃO")
+    add(parser, "--valid_data", "dados de validação (padrões glob)", nargs="+", metavar="PADRÃO")
+    add(parser, "--use_wandb", "registra no Weights & Biases", action="store_true")
+    _machine(parser)
+    _file_limit(parser)
+
+
+def _chat(parser: argparse.ArgumentParser) -> None:
+    add(parser, "--model", "nome do modelo; dispensável quando só há um", metavar="NOME")
+    add(parser, "--persona", f"estilo: {PERSONA_CHOICES}", metavar="PERSONA")
+    add(parser, "--context", "texto que o modelo lê antes da conversa", metavar="TEXTO")
+    parser.add_argument(
+        "-p", "--prompt", metavar="TEXTO", help="responde uma vez e sai; '-' lê da entrada padrão"
+    )
+    _machine(parser)
+
+
+def _machine(parser: argparse.ArgumentParser) -> None:
+    add(parser, "--lightweight", "para hardware limitado", action="store_true")
+    add(parser, "--device", f"dispositivo: {DEVICE_CHOICES}", metavar="DISPOSITIVO")
+
+
+def _file_limit(parser: argparse.ArgumentParser) -> None:
+    add(
+        parser,
+        "--max_file_mb",
+        "ignora arquivos de dados maiores que isto, em MB",
+        type=positive_number,
+        metavar="MB",
+    )
+
+
+def _models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        nargs="?",
+        default="list",
+        metavar="AÇÃO",
+        help="list (padrão), rename, remove, export ou import",
+    )
+    parser.add_argument("names", nargs="*", metavar="NOME", help="o que a ação pede")
+    add(parser, "--force", "substitui o que já existe, ou apaga sem perguntar", action="store_true")
+    add(parser, "--checkpoints", "inclui os checkpoints ao exportar", action="store_true")
+
+
+def _setup(parser: argparse.ArgumentParser) -> None:
+    add(parser, "--check", "só confere, não instala", action="store_true")
+    add(parser, "--extra", "também este extra (dev, wandb, lora...)", nargs="+", metavar="EXTRA")
+
+
+def _test(parser: argparse.ArgumentParser) -> None:
+    add(parser, "--minimal", "só os testes rápidos", action="store_true")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Roda um comando e devolve o código de saída: 0, 1 (falha), 2 (uso) ou 130 (Ctrl-C)."""
+    parser = build_parser()
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:  # o argparse já escreveu a mensagem
+        return int(stop.code or 0)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    from src.cli.runner import run
+
+    return run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""``LunaChat``: a conversa com um modelo treinado."""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from transformers.generation.streamers import BaseStreamer
+
+from src.chat.prompting import Message, fit_messages, normalize_history, printable, visible_answer
+from src.config.config import MODES, Config
+from src.config.personas import Persona, get_persona
+from src.models.luna_model import LunaModel
+from src.models.tokenizer import LunaTokenizer
+from src.utils.errors import UsageError
+from src.utils.hardware_utils import resolve_device
+from src.utils.model_store import ModelStore
+
+#: O que cada modo muda na geração. O padrão (``None``) é o da configuração.
+MODE_SETTINGS: dict[str, dict[str, Any]] = {
+    "low_latency": {"prompt_lookup_num_tokens": 4},
+    "high_precision": {"do_sample": False},
+}
+HELP = "Comandos: /sair termina, /limpar recomeça a conversa, /ajuda mostra isto."
+TextSink = Callable[[str], object]
+
+
+class AnswerStream(BaseStreamer):
+    """Recebe os tokens da geração e entrega só caracteres inteiros e visíveis.
+
+    Um acento partido entre dois tokens só sai quando está completo; tokens de controle não saem; o
+    raciocínio, de ``<|thinking|>`` até o próximo ``<|assistant|>``, também não.
+    """
+
+    def __init__(self, tokenizer: LunaTokenizer, sink: TextSink | None = None) -> None:
+        self.tokenizer, self.sink = tokenizer, sink
+        self.decoder = tokenizer.stream_decoder()
+        self.control = set(tokenizer.control_ids.values())
+        self.parts: list[str] = []
+        self.tokens = 0
+        self.thinking = False
+        self.prompt_seen = False
+
+    def put(self, value: torch.Tensor) -> None:
+        """Um lote de tokens [n] ou [1, n]; o primeiro é o prompt, que se ignora."""
+        if not self.prompt_seen:
+            self.prompt_seen = True
+            return
+        for token in value.reshape(-1).tolist():
+            self._token(token)
+
+    def _token(self, token: int) -> None:
+        self.tokens += 1
+        if token in self.control:
+            self._emit(self.decoder.flush())
+            self.thinking = token == self.tokenizer.thinking_id
+        elif not self.thinking:
+            self._emit(self.decoder.step(token))
+
+    def _emit(self, text: str) -> None:
+        text = printable(text)
+        if not self.parts:
+            text = text.lstrip()
+        if text:
+            self.parts.append(text)
+            if self.sink is not None:
+                self.sink(text)
+
+    def end(self) -> None:
+        """Entrega o que sobrou no decodificador."""
+        self._emit(self.decoder.flush())
+
+    @property
+    def text(self) -> str:
+        """Tudo o que saiu até agora."""
+        return "".join(self.parts).strip()
+
+
+class LunaChat:
+    """Conversa com um modelo: histórico, persona e geração.
+
+    Args:
+        model_name: nome de um modelo criado.
+        config: a configuração do sistema.
+        persona: ``casual``, ``tecnico`` ou ``formal``.
+        device: ``auto``, ``cpu``, ``cuda`` ou ``mps``.
+        mode: ``low_latency``, ``high_precision`` ou ``None`` (o da configuração).
+
+    Erros:
+        ModelNotFoundError, ModelFormatError: o modelo não existe ou está danificado.
+        UsageError: persona, dispositivo ou modo que não existe.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        config: Config | None = None,
+        persona: str = "casual",
+        device: str = "auto",
+        mode: str | None = None,
+    ) -> None:
+        if mode is not None and mode not in MODES:
+            raise UsageError(f"mode={mode!r}: esperado um de {', '.join(MODES)}.")
+        self.config = config or Config()
+        self.model_name = model_name
+        self.persona: Persona = get_persona(persona)
+        self.mode = mode
+        self.device = resolve_device(device)
+        folder = ModelStore(self.config.paths.models_dir).require(model_name)
+        self.tokenizer = LunaTokenizer(self.config).load(folder / "tokenizer")
+        self.model = LunaModel.from_pretrained(folder).to(self.device).eval()
+        self.context = ""
+        self.history: list[Message] = []
+        self.last_stream: AnswerStream | None = None
+
+    # ------------------------------------------------------------------ uma resposta
+
+    def generate_response(
+        self,
+        prompt: str,
+        history: Iterable[Any] | None = None,
+        on_text: TextSink | None = None,
+    ) -> str:
+        """Responde a ``prompt``.
+
+        Args:
+            prompt: a mensagem do usuário; nunca vira token de controle.
+            history: turnos anteriores: mensagens ou pares (usuário, Luna).
+            on_text: chamada com cada pedaço de texto assim que ele fica pronto.
+
+        Returns:
+            A resposta, sem tokens de controle.
+
+        Erros:
+            UsageError: mensagem vazia. ContextLengthError: a mensagem não cabe no contexto.
+        """
+        if not prompt.strip():
+            raise UsageError("A mensagem está vazia: escreva uma pergunta ou um pedido.")
+        turns = [*normalize_history(history), {"role": "user", "content": prompt}]
+        ids, _ = fit_messages(
+            self._system_message(),
+            turns,
+            self.tokenizer,
+            self.model.config.n_positions,
+            self.config.chat.max_new_tokens,
+        )
+        stream = self.last_stream = AnswerStream(self.tokenizer, on_text)
+        self._generate(ids, stream)
+        return stream.text
+
+    def _system_message(self) -> Message:
+        content = self.persona.system_prompt
+        if self.context.strip():
+            content += f"\n\nContexto: {self.context.strip()}"
+        return {"role": "system", "content": content}
+
+    @torch.inference_mode()
+    def _generate(self, ids: list[int], stream: AnswerStream) -> None:
+        settings = self._settings(self.model.config.n_positions - len(ids))
+        if self.config.chat.seed is not None:
+            torch.manual_seed(self.config.chat.seed)
+        inputs = torch.tensor([ids], device=self.device)
+        self.model.generate(
+            inputs, attention_mask=torch.ones_like(inputs), streamer=stream, **settings
+        )
+
+    def _settings(self, room: int) -> dict[str, Any]:
+        """Os argumentos de ``generate`` para a configuração e o modo atuais."""
+        chat, tokens = self.config.chat, self.tokenizer
+        settings: dict[str, Any] = {
+            "max_new_tokens": min(chat.max_new_tokens, room),
+            "min_new_tokens": min(chat.min_new_tokens, chat.max_new_tokens, room) or None,
+            "repetition_penalty": chat.repetition_penalty,
+            "eos_token_id": [tokens.eos_id, tokens.user_id, tokens.system_id],
+            "pad_token_id": tokens.pad_id,
+            "suppress_tokens": [tokens.pad_id, tokens.proactive_id],
+            "do_sample": chat.temperature > 0,
+        }
+        settings |= MODE_SETTINGS.get(self.mode or "", {})
+        if settings["do_sample"]:
+            settings |= {"temperature": chat.temperature, "top_p": chat.top_p, "top_k": chat.top_k}
+        return settings
+
+    def extract_response(self, generated_text: str) -> str:
+        """A resposta limpa dentro de um texto gerado com tokens de controle."""
+        return visible_answer(generated_text, self.tokenizer)
+
+    # ------------------------------------------------------------------ a sessão
+
+    def say(self, message: str, on_text: TextSink | None = None) -> str:
+        """Responde dentro da conversa em curso e guarda os dois turnos no histórico.
+
+        Interrompida por Ctrl-C, guarda o que já saiu e repassa o ``KeyboardInterrupt``.
+        """
+        try:
+            answer = self.generate_response(message, self.history, on_text)
+        except KeyboardInterrupt:
+            self._remember(message, self.last_stream.text if self.last_stream else "")
+            raise
+        self._remember(message, answer)
+        return answer
+
+    def _remember(self, message: str, answer: str) -> None:
+        if answer:
+            self.history.append({"role": "user", "content": message})
+            self.history.append({"role": "assistant", "content": answer})
+
+    def chat(self, initial_context: str = "") -> None:
+        """Sessão interativa no terminal, até ``/sair``, Ctrl-D ou Ctrl-C no convite.
+
+        Args:
+            initial_context: texto que o modelo lê, como contexto, antes da conversa.
+        """
+        self.context = initial_context
+        _enable_line_editing()
+        print(f"Luna ({self.persona.description}). {HELP}", file=sys.stderr)
+        while True:
+            try:
+                message = input("\nVocê: ").strip()
+            except EOFError:
+                break
+            if message in ("/sair", "/exit"):
+                break
+            if message:
+                self._turn(message)
+        print("\nAté logo!", file=sys.stderr)
+
+    def _turn(self, message: str) -> None:
+        if message in ("/ajuda", "/help"):
+            print(HELP, file=sys.stderr)
+        elif message in ("/limpar", "/clear"):
+            self.history.clear()
+            print("Conversa recomeçada.", file=sys.stderr)
+        elif message.startswith("/"):
+            print(f"Não conheço o comando '{message}'. {HELP}", file=sys.stderr)
+        else:
+            self._answer_aloud(message)
+
+    def _answer_aloud(self, message: str) -> None:
+        print("Luna: ", end="", flush=True)
+        try:
+            answer = self.say(message, lambda text: print(text, end="", flush=True))
+        except KeyboardInterrupt:
+            print("\n(resposta interrompida)", file=sys.stderr)
+            return
+        except UsageError as error:
+            print(f"\n{error}", file=sys.stderr)
+            return
+        print("" if answer else "(sem resposta)")
+
+
+def _enable_line_editing() -> None:
+    """Setas e histórico no convite, onde o Python traz readline (no Windows o console já os dá)."""
+    try:
+        import readline  # noqa: F401
+    except ImportError:
+        return

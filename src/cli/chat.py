@@ -1,0 +1,100 @@
+"""``chat``: conversa no terminal, ou uma resposta só com ``-p`` ou pela entrada padrão."""
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from src.cli.runner import option, quiet_libraries, say
+from src.config.config import Config
+from src.utils.errors import ModelNotFoundError, UsageError
+
+
+def run(args: argparse.Namespace, config: Config) -> dict[str, Any] | None:
+    """Conversa com o modelo; devolve a resposta quando é uma só e ``--json``."""
+    from src.config.personas import get_persona
+    from src.utils.model_store import ModelStore
+
+    store = ModelStore(config.paths.models_dir)
+    model = args.model or only_model(args, store)
+    store.require(model)
+    persona = get_persona(option(args.persona, config.chat.persona)).name
+    prompt = one_shot_prompt(args)
+    quiet_libraries()
+    chat = open_chat(args, config, model, persona)
+    context = args.context or ""
+    if prompt is None:
+        chat.chat(context)
+        return None
+    chat.context = context
+    return answer_once(args, chat, prompt)
+
+
+def open_chat(args: argparse.Namespace, config: Config, model: str, persona: str) -> Any:
+    """Carrega o modelo, com as threads que a máquina (ou ``--lightweight``) permite."""
+    import torch
+
+    from src.chat.luna_chat import LunaChat
+    from src.utils.hardware_utils import detect_hardware
+
+    chat = LunaChat(model, config, persona, option(args.device, "auto"))
+    if chat.device == "cpu":
+        threads = max(detect_hardware().cpu_count, 1)
+        torch.set_num_threads(max(threads - 1, 1) if args.lightweight else threads)
+    if args.lightweight:
+        say(args, "Modo leve: um núcleo fica livre; os pesos do modelo não mudam.")
+    return chat
+
+
+def only_model(args: argparse.Namespace, store: Any) -> str:
+    """O único modelo que existe, quando ``--model`` não foi dado.
+
+    Erros:
+        UsageError: há mais de um. ModelNotFoundError: não há nenhum.
+    """
+    names = store.names()
+    if not names:
+        raise ModelNotFoundError(
+            "Ainda não há modelo. Crie um: python main.py create --name MeuLunaGPT"
+        )
+    if len(names) > 1:
+        raise UsageError(f"Diga qual modelo com --model: {', '.join(names)}.")
+    say(args, f"Usando o modelo '{names[0]}'.")
+    return str(names[0])
+
+
+def one_shot_prompt(args: argparse.Namespace) -> str | None:
+    """A pergunta de ``-p`` ou da entrada padrão; ``None`` quando é para conversar.
+
+    Erros:
+        UsageError: a pergunta veio vazia.
+    """
+    if args.prompt is not None and args.prompt != "-":
+        prompt = args.prompt
+    elif args.prompt == "-" or not sys.stdin.isatty():
+        prompt = sys.stdin.read()
+    else:
+        if args.json:
+            raise UsageError("--json precisa de uma pergunta: use -p 'sua pergunta'.")
+        return None
+    if not prompt.strip():
+        raise UsageError("A pergunta veio vazia: use -p 'sua pergunta', ou escreva algo na entrada.")
+    return str(prompt).strip()
+
+
+def answer_once(args: argparse.Namespace, chat: Any, prompt: str) -> dict[str, Any] | None:
+    """Responde uma vez: a resposta em stdout, à medida que sai."""
+    started = time.perf_counter()
+    sink = None if args.json else lambda text: print(text, end="", flush=True)
+    answer = chat.generate_response(prompt, on_text=sink)
+    if not args.json:
+        print()
+        return None
+    return {
+        "answer": answer,
+        "sources": [],
+        "tokens": chat.last_stream.tokens,
+        "seconds": round(time.perf_counter() - started, 3),
+        "model": chat.model_name,
+        "persona": chat.persona.name,
+    }

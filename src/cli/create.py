@@ -1,0 +1,141 @@
+"""``create``: tokenizador e modelo novos, a partir dos arquivos da pessoa."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any
+
+from src.cli.runner import bundled_data, option, parameters_text, quiet_libraries, say
+from src.config.config import Config
+from src.config.presets import PRESETS
+from src.utils.errors import ConfigError, NoDataError
+
+logger = logging.getLogger(__name__)
+MIN_CHARACTERS = 1024  # menos que isso não dá um vocabulário
+
+
+def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
+    """Cria o modelo ``args.name``; a pasta só aparece quando está completa."""
+    from src.utils.model_store import ModelStore
+
+    size = choose_size(option(args.size, config.model_choices.get("size", "auto")))
+    store = ModelStore(config.paths.models_dir)
+    store.check_free(args.name, args.force)
+    texts = read_texts(args, config)
+    quiet_libraries()
+    with store.lock(args.name):
+        model = build(args, config, size, texts, store)
+    folder = store.path(args.name)
+    say(args, f"Modelo '{args.name}' criado em {folder}.")
+    say(args, f"Treine: python main.py train --model {args.name}")
+    return {
+        "name": args.name,
+        "path": str(folder),
+        "size": None if args.base else size,
+        "parameters": model.parameter_count(),
+        "active_parameters": model.parameter_count(active_only=True),
+        "vocab_size": model.config.vocab_size,
+        "texts": len(texts),
+    }
+
+
+def choose_size(asked: str) -> str:
+    """``auto`` vira o tamanho que cabe nesta máquina.
+
+    Erros:
+        ConfigError: o tamanho não existe.
+    """
+    if asked == "auto":
+        from src.utils.hardware_utils import choose_preset, detect_hardware
+
+        return choose_preset(detect_hardware())
+    if asked not in PRESETS:
+        raise ConfigError(f"--size {asked!r}: não existe. Escolha entre auto, {', '.join(PRESETS)}.")
+    return asked
+
+
+def read_texts(args: argparse.Namespace, config: Config) -> list[str]:
+    """Os textos para o tokenizador.
+
+    Erros:
+        NoDataError: menos de 1 KB de texto.
+    """
+    from src.utils.file_utils import load_data_from_patterns
+
+    patterns = args.train_data or [str(bundled_data() / "train")]
+    if not args.train_data:
+        say(args, "Sem --train_data: usando os dados de exemplo que vêm com o LunaGPT.")
+    limit = option(args.max_file_mb, config.training.max_file_mb)
+    texts: list[str] = load_data_from_patterns(patterns, auto_split=False, max_file_mb=limit)
+    total = sum(len(text) for text in texts)
+    if total < MIN_CHARACTERS:
+        raise NoDataError(
+            f"--train_data: só {total} caracteres de texto; são precisos ao menos {MIN_CHARACTERS} "
+            "(1 KB) para criar um vocabulário. Junte mais arquivos."
+        )
+    return texts
+
+
+def build(
+    args: argparse.Namespace, config: Config, size: str, texts: list[str], store: Any
+) -> Any:
+    """Treina o tokenizador e cria os pesos; o modelo só recebe o nome quando está inteiro no disco."""
+    from src.models.tokenizer import LunaTokenizer
+    from src.training.records import write_model_card
+
+    if args.base:
+        tokenizer, model = _from_base(args, config)
+    else:
+        config.tokenizer.vocab_size = config.model_choices.get(
+            "vocab_size", PRESETS[size].vocab_size
+        )
+        say(args, f"Treinando o tokenizador ({len(texts)} textos)...")
+        tokenizer = LunaTokenizer(config).train(texts)
+        model = _from_scratch(config, size, tokenizer)
+    what = f"sobre {args.base}" if args.base else f"tamanho {size}"
+    say(args, f"{parameters_text(model.parameter_count())} de parâmetros, {what}.")
+
+    def fill(folder: Path) -> None:
+        tokenizer.save(folder / "tokenizer")
+        model.save(folder)
+        write_model_card(folder, model, name=args.name)
+
+    store.install(args.name, fill)
+    return model
+
+
+def token_ids(tokenizer: Any) -> dict[str, int]:
+    """Os ids especiais que a configuração do modelo guarda."""
+    return {
+        "bos_token_id": tokenizer.eos_id,
+        "eos_token_id": tokenizer.eos_id,
+        "pad_token_id": tokenizer.pad_id,
+    }
+
+
+def _from_scratch(config: Config, size: str, tokenizer: Any) -> Any:
+    import torch
+
+    from src.config.model_config import ModelConfig
+    from src.models.luna_model import LunaModel
+
+    choices = {k: v for k, v in config.model_choices.items() if k != "size"}
+    choices["vocab_size"] = tokenizer.get_vocab_size()
+    torch.manual_seed(config.training.seed)
+    config.model = ModelConfig.from_preset(size, **(choices | token_ids(tokenizer)))
+    return LunaModel.from_scratch(config.model)
+
+
+def _from_base(args: argparse.Namespace, config: Config) -> tuple[Any, Any]:
+    import torch
+
+    from src.models.gpt2_base import check_base_folder, from_gpt2
+    from src.models.tokenizer import LunaTokenizer
+
+    folder: Path = check_base_folder(args.base)
+    tokenizer = LunaTokenizer.from_hf_folder(folder, config)
+    torch.manual_seed(config.training.seed)
+    model = from_gpt2(
+        folder, tokenizer.get_vocab_size(), config.model_choices, **token_ids(tokenizer)
+    )
+    return tokenizer, model

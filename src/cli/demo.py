@@ -1,0 +1,136 @@
+"""``demo``: do zero a um modelo que responde, em poucos minutos e sem rede.
+
+Cria um modelo ``nano`` com os dados que vêm junto, treina, mede e faz perguntas. Tudo o que aparece na
+última tela foi medido ali, na hora.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from src.cli.runner import bundled_data, quiet_libraries, say
+from src.config.config import Config
+
+DEMO_NAME = "LunaDemo"
+DEMO_SIZE = "nano"
+DEMO_EPOCHS = 30.0
+SHOWN_QUESTIONS = 10
+
+
+def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
+    """Roda a demonstração inteira e imprime a última tela em stdout."""
+    started = time.perf_counter()
+    quiet_libraries()
+    say(args, "[1/4] Criando um modelo pequeno com os dados de exemplo")
+    create_model(args, config)
+    say(args, f"[2/4] Treinando ({DEMO_EPOCHS:.0f} passadas pelos dados; alguns minutos)")
+    summary, baseline = train_and_measure(args, config)
+    say(args, "[3/4] Fazendo as perguntas de exemplo")
+    answers = ask(config, read_questions(bundled_data() / "valid" / "perguntas_demo.jsonl"))
+    say(args, "[4/4] Pronto")
+    result = {
+        "model": DEMO_NAME,
+        "seconds": round(time.perf_counter() - started, 1),
+        "bits_per_byte": {
+            "untrained": summary.before.bits_per_byte,
+            "five_gram": baseline.bits_per_byte,
+            "trained": summary.after.bits_per_byte,
+        },
+        "tokens": summary.after.tokens,
+        "questions": len(answers),
+        "with_expected_word": sum(item["found"] for item in answers),
+        "answers": answers,
+        "trust": summary.trust,
+    }
+    if not args.json:
+        print(screen(result))
+    return result
+
+
+def create_model(args: argparse.Namespace, config: Config) -> None:
+    """``create --name LunaDemo --size nano --force``."""
+    from src.cli import create
+
+    options = {"name": DEMO_NAME, "train_data": None, "size": DEMO_SIZE, "base": None}
+    common = {"force": True, "max_file_mb": None, "quiet": True, "json": args.json}
+    create.run(argparse.Namespace(**options, **common), config)
+
+
+def train_and_measure(args: argparse.Namespace, config: Config) -> tuple[Any, Any]:
+    """Treina e mede; o 5-grama lê os mesmos tokens de treino e é medido nos mesmos de validação."""
+    from src.evaluation.likelihood import Likelihood
+    from src.evaluation.ngram import InterpolatedNGram
+    from src.training.examples import build_examples
+    from src.training.trainer import LunaTrainer
+    from src.utils.file_utils import load_data_from_patterns
+
+    data = bundled_data()
+    train = load_data_from_patterns([str(data / "train")], auto_split=False)
+    valid = load_data_from_patterns([str(data / "valid" / "*.txt")], auto_split=False)
+    trainer = LunaTrainer(DEMO_NAME, config, "auto", not (args.quiet or args.json))
+    summary = trainer.train_supervised(train, valid, num_train_epochs=DEMO_EPOCHS)
+
+    tokenizer, context = trainer.tokenizer, trainer.model.config.n_positions
+    ngram = InterpolatedNGram(tokenizer.get_vocab_size())
+    ngram.fit([example.ids for example in build_examples(train, tokenizer, context)])
+    held_out = build_examples(valid, tokenizer, context)
+    nats = sum(ngram.nats(example.ids, example.learn) for example in held_out)
+    assert summary.after is not None  # há validação
+    baseline = Likelihood.from_totals(nats, summary.after.tokens, summary.after.bytes)
+    return summary, baseline
+
+
+def read_questions(path: Path) -> list[dict[str, Any]]:
+    """As perguntas de exemplo: ``pergunta`` e as palavras de ``esperado``, uma das quais basta."""
+    with open(path, encoding="utf-8") as stream:
+        return [json.loads(line) for line in stream if line.strip()]
+
+
+def ask(config: Config, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Pergunta cada uma, sem sorteio, e confere se a resposta tem uma palavra esperada."""
+    from src.chat.luna_chat import LunaChat
+
+    config.chat.temperature, config.chat.max_new_tokens = 0.0, 60
+    chat = LunaChat(DEMO_NAME, config)
+    answers = []
+    for item in questions:
+        answer = chat.generate_response(item["pergunta"])
+        found = any(plain(word) in plain(answer) for word in item["esperado"])
+        answers.append({"question": item["pergunta"], "answer": answer, "found": found})
+    return answers
+
+
+def plain(text: str) -> str:
+    """Em minúsculas e sem acentos, para comparar."""
+    import unicodedata
+
+    decomposed = unicodedata.normalize("NFD", text.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+def screen(result: dict[str, Any]) -> str:
+    """A última tela."""
+    bpb = result["bits_per_byte"]
+    shown = result["answers"][:: max(len(result["answers"]) // SHOWN_QUESTIONS, 1)]
+    lines = ["", "=== Perguntas de exemplo, respondidas pelo modelo ===", ""]
+    for item in shown[:SHOWN_QUESTIONS]:
+        lines += [f"Você: {item['question']}", f"Luna: {item['answer']}", ""]
+    count, total = result["with_expected_word"], result["questions"]
+    rows = (
+        ("modelo sem treino", bpb["untrained"]),
+        ("5-grama interpolado", bpb["five_gram"]),
+        ("modelo treinado", bpb["trained"]),
+    )
+    lines += [f"Respostas com uma palavra esperada: {count} de {total}.", ""]
+    lines += ["=== Bits por byte em texto que ele não leu (menos é melhor) ===", ""]
+    lines += [f"  {name:<22}{value:8.3f}".replace(".", ",") for name, value in rows]
+    lines += [
+        "",
+        f"Medido em {result['tokens']} tokens de data/valid; tudo em {result['seconds']:.0f} s.",
+        f"Quanto confiar: {result['trust']}.",
+        "",
+        f"Converse com ele: python main.py chat --model {DEMO_NAME}",
+    ]
+    return "\n".join(lines)

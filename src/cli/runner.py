@@ -1,0 +1,117 @@
+"""Roda o comando escolhido: prepara o ambiente, desenha os erros e devolve o código de saída."""
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from src.config.config import Config
+from src.utils.errors import LunaError
+
+#: Passivas, as threads do OpenMP dormem em vez de girar à espera: sem isso, outro programa ocupando
+#: um núcleo deixa cada passo várias vezes mais lento (docs/LOG.md).
+ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "true"}
+
+
+def run(args: argparse.Namespace) -> int:
+    """Roda ``src.cli.<comando>.run(args, config)``; o único lugar que imprime erros."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        _prepare(args)
+        module = importlib.import_module(f"src.cli.{args.command}")
+        result = module.run(args, load_config(args))
+        if args.json and result is not None:
+            print(json.dumps(result, ensure_ascii=False))
+        return 0 if not isinstance(result, int) else result
+    except KeyboardInterrupt as error:
+        return _interrupted(error, args)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except LunaError as error:
+        return _failed(error, error.exit_code, args)
+    except MemoryError as error:
+        message = "Faltou memória. Tente --lightweight, um --size menor ou arquivos menores."
+        return _failed(error, 1, args, message)
+    except OSError as error:
+        where = f" ('{error.filename}')" if error.filename else ""
+        return _failed(error, 1, args, f"O sistema recusou a operação{where}: {error.strerror}.")
+    except Exception as error:  # o que não se previu também sai sem traceback
+        hint = "Isto é um defeito do LunaGPT; com --debug aparecem os detalhes para o relato."
+        return _failed(error, 1, args, f"Erro inesperado ({type(error).__name__}): {error}. {hint}")
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    from src.utils.logging_utils import ensure_utf8_streams, setup_logging
+
+    ensure_utf8_streams()
+    level = logging.WARNING if args.quiet or args.json else logging.INFO
+    setup_logging(level, quiet=args.quiet, debug=args.debug)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """A configuração do ``--config``, ou a padrão."""
+    return Config.from_file(args.config) if args.config else Config()
+
+
+def _failed(
+    error: BaseException, code: int, args: argparse.Namespace, message: str | None = None
+) -> int:
+    text = message or str(error)
+    if args.debug:
+        traceback.print_exception(error)
+    if args.json:
+        print(json.dumps({"error": text, "exit_code": code}, ensure_ascii=False))
+    print(f"Erro: {text}", file=sys.stderr)
+    return code
+
+
+def _interrupted(error: KeyboardInterrupt, args: argparse.Namespace) -> int:
+    if args.debug:
+        traceback.print_exception(error)
+    print(f"\n{error}" if str(error) else "\nInterrompido.", file=sys.stderr)
+    return 130
+
+
+# ---------------------------------------------------------------------- apoio aos comandos
+
+
+def say(args: argparse.Namespace, text: str) -> None:
+    """Uma linha para a pessoa, em stderr; calada com ``--quiet`` ou ``--json``."""
+    if not (args.quiet or args.json):
+        print(text, file=sys.stderr, flush=True)
+
+
+def quiet_libraries() -> None:
+    """Sem barras nem avisos do transformers na tela de quem usa."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+
+
+def bundled_data() -> Path:
+    """A pasta dos dados que vêm junto: ``data/`` no código-fonte, ``src/bundled`` no pacote."""
+    root = Path(__file__).resolve().parents[2]
+    for folder in (root / "src" / "bundled", root / "data"):
+        if (folder / "train").is_dir():
+            return folder
+    raise LunaError("Os dados que vêm com o LunaGPT não foram encontrados: reinstale o pacote.")
+
+
+def parameters_text(count: int) -> str:
+    """Um número de parâmetros em palavras: ``2,1 milhões``."""
+    if count >= 1_000_000:
+        return f"{count / 1e6:.1f} milhões".replace(".", ",")
+    return f"{count:,}".replace(",", ".")
+
+
+def option(value: Any, default: Any) -> Any:
+    """O que a pessoa deu na linha de comando, ou ``default`` (as opções nascem ``None``)."""
+    return default if value is None else value

@@ -1,0 +1,81 @@
+"""``train``: treina um modelo que existe."""
+
+import argparse
+from typing import Any
+
+from src.cli.runner import bundled_data, option, quiet_libraries, say
+from src.config.config import Config
+
+
+def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
+    """Treina ``args.model`` e diz, no fim, quanto confiar nele."""
+    from src.utils.model_store import ModelStore
+
+    ModelStore(config.paths.models_dir).require(args.model)  # antes de ler dados
+    if args.lightweight:
+        config.training.lightweight = True
+    train, valid = read_data(args, config)
+    quiet_libraries()
+    from src.training.trainer import LunaTrainer
+
+    trainer = LunaTrainer(
+        args.model, config, option(args.device, "auto"), not (args.quiet or args.json)
+    )
+    for note in trainer.settings.notes:
+        say(args, note)
+    count = f"{trainer.model.parameter_count():,}".replace(",", ".")
+    say(args, f"Treinando '{args.model}' ({count} parâmetros, {trainer.device}).")
+    try:
+        summary = trainer.train_supervised(train, valid, **trainer_options(args))
+    except KeyboardInterrupt as error:
+        done = trainer.last_summary.steps if trainer.last_summary else 0
+        raise KeyboardInterrupt(
+            f"Treino interrompido; o aprendido em {done} passos está salvo. "
+            f"Para continuar: python main.py train --model {args.model}"
+        ) from error
+    summary.notes = []
+    for line in summary.lines():
+        say(args, line)
+    say(args, f"Converse: python main.py chat --model {args.model}")
+    return summary.to_dict() | {"model": args.model}
+
+
+def trainer_options(args: argparse.Namespace) -> dict[str, Any]:
+    """As opções da linha de comando, com os nomes do Trainer."""
+    options: dict[str, Any] = {}
+    if args.epochs is not None:
+        options["num_train_epochs"] = args.epochs
+    if args.use_wandb:
+        from src.utils.dependency_utils import require
+
+        require("wandb", "wandb")
+        options |= {"report_to": ["wandb"], "run_name": args.model}
+    return options
+
+
+def read_data(args: argparse.Namespace, config: Config) -> tuple[list[str], list[str]]:
+    """Textos de treino e de validação.
+
+    Sem ``--valid_data``, uma parte do treino é separada; sem ``--train_data``, valem os dados que
+    vêm junto.
+    """
+    from src.utils.file_utils import load_data_from_patterns
+
+    limit = option(args.max_file_mb, config.training.max_file_mb)
+    train_patterns, valid_patterns = args.train_data, args.valid_data
+    if not train_patterns:
+        say(args, "Sem --train_data: usando os dados de exemplo que vêm com o LunaGPT.")
+        train_patterns = [str(bundled_data() / "train")]
+        valid_patterns = valid_patterns or [str(bundled_data() / "valid" / "*.txt")]
+    if valid_patterns:
+        train = load_data_from_patterns(train_patterns, auto_split=False, max_file_mb=limit)
+        valid = load_data_from_patterns(valid_patterns, auto_split=False, max_file_mb=limit)
+        return train, valid
+    train, valid = load_data_from_patterns(
+        train_patterns,
+        valid_fraction=config.training.valid_fraction,
+        seed=config.training.seed,
+        max_file_mb=limit,
+    )
+    say(args, f"{len(train)} textos para treino, {len(valid)} separados para validação.")
+    return train, valid

@@ -1,0 +1,169 @@
+"""De textos a exemplos de treino: quais tokens o modelo lê e quais ele deve aprender.
+
+- Texto corrido: ``<|endoftext|> texto <|endoftext|>``; todo token depois do primeiro é aprendido. O
+  que passa do contexto é cortado em janelas que dividem um token, de modo que cada token é aprendido
+  exatamente uma vez.
+- Conversa: a persona vai num turno de sistema; só a resposta do assistente e o fim dela são
+  aprendidos. Conversas longas viram janelas de trocas inteiras, cada uma com o seu sistema.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from src.config.personas import PERSONAS
+from src.models.tokenizer import LunaTokenizer
+from src.utils.documents import Document, LoadReport
+from src.utils.errors import NoDataError
+from src.utils.text_formats import (
+    detect_format,
+    independent_exchanges,
+    parse_dialogue,
+    parse_instructions,
+    parse_knowledge,
+)
+
+logger = logging.getLogger(__name__)
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """Uma sequência pronta: ``ids`` e, para cada um, se é aprendido (``learn``).
+
+    O primeiro token nunca é aprendido: nada vem antes dele.
+    """
+
+    ids: list[int]
+    learn: list[bool]
+
+    @property
+    def learned(self) -> int:
+        """Quantos tokens são aprendidos."""
+        return sum(self.learn)
+
+
+def build_examples(
+    texts: Iterable[str], tokenizer: LunaTokenizer, context: int
+) -> list[Example]:
+    """Exemplos de até ``context`` tokens a partir de textos, conversas e instruções.
+
+    Erros:
+        NoDataError: nenhum texto rendeu um token a aprender.
+    """
+    plain: list[str] = []
+    examples: list[Example] = []
+    for text in texts:
+        for item in parse_text(text):
+            if item.messages is None:
+                plain.append(str(item))
+            else:
+                messages = with_persona(item.messages, item.persona)
+                examples += chat_windows(messages, tokenizer, context)
+    for ids in tokenizer.encode_batch(plain):
+        examples += text_windows(ids, tokenizer.eos_id, context)
+    examples = [example for example in examples if example.learned]
+    if not examples:
+        raise NoDataError(
+            "Nenhum texto rendeu tokens para aprender. Confira se os arquivos têm texto e, nas "
+            "conversas, se há respostas em linhas 'Luna: ...'."
+        )
+    return examples
+
+
+def parse_text(text: str) -> list[Document]:
+    """Os documentos de um texto: um ``Document`` já lido vale como está; um ``str`` é interpretado.
+
+    Um ``str`` que começa por ``Usuário:``, ``[INSTRUÇÃO]`` ou ``[TÍTULO]`` é lido nesse formato.
+    """
+    if isinstance(text, Document):
+        return [text]
+    lines = text.split("\n")
+    kind = detect_format(next((line for line in lines if line.strip()), ""))
+    report = LoadReport()
+    if kind == "dialogue":
+        independent = bool(independent_exchanges(lines))
+        found = list(parse_dialogue(lines, "", report, independent=independent))
+    elif kind == "instruction":
+        found = list(parse_instructions(lines, "", report))
+    elif kind == "knowledge":
+        found = list(parse_knowledge(lines, "", report))
+    else:
+        found = [Document(text)]
+    for source, reason in report.bad_records:
+        logger.warning("Texto dado à API, linha %s: %s", source.lstrip(":"), reason)
+    return found
+
+
+def text_windows(ids: Sequence[int], eos_id: int, context: int) -> list[Example]:
+    """Janelas de até ``context`` tokens que, juntas, aprendem cada token uma vez."""
+    if not ids:
+        return []
+    full = [eos_id, *ids, eos_id]
+    windows = []
+    for start in range(0, len(full) - 1, context - 1):
+        window = full[start : start + context]
+        windows.append(Example(window, [False] + [True] * (len(window) - 1)))
+    return windows
+
+
+def with_persona(messages: Messages, persona: str | None) -> Messages:
+    """Acrescenta o turno de sistema da persona, se a conversa não traz um.
+
+    Sem persona indicada, o resumo criptográfico da própria conversa escolhe entre as personas e
+    nenhuma: assim o modelo vê todas, e a mesma conversa dá sempre a mesma escolha.
+    """
+    if messages and messages[0]["role"] == "system":
+        return messages
+    if persona is None:
+        digest = hashlib.sha256("\n".join(m["content"] for m in messages).encode()).digest()
+        options: list[str | None] = [None, *sorted(PERSONAS)]
+        persona = options[digest[0] % len(options)]
+    if persona is None or persona not in PERSONAS:
+        return messages
+    return [{"role": "system", "content": PERSONAS[persona].system_prompt}, *messages]
+
+
+def chat_windows(messages: Messages, tokenizer: LunaTokenizer, context: int) -> list[Example]:
+    """Corta uma conversa em janelas de trocas inteiras que caibam em ``context`` tokens.
+
+    Uma troca que sozinha não cabe é truncada no fim da resposta, com um registro no log.
+    """
+    system = [m for m in messages[:1] if m["role"] == "system"]
+    turns = messages[len(system) :]
+    windows: list[Example] = []
+    current: Messages = []
+    for exchange in _exchanges(turns):
+        if current and _length(tokenizer, system + current + exchange) > context:
+            windows.append(_chat_example(tokenizer, system + current, context))
+            current = []
+        current = current + exchange
+    if current:
+        windows.append(_chat_example(tokenizer, system + current, context))
+    return windows
+
+
+def _exchanges(turns: Messages) -> list[Messages]:
+    """Agrupa os turnos em trocas: cada uma termina no último turno seguido do assistente."""
+    groups: list[Messages] = []
+    for turn in turns:
+        closed = groups and groups[-1][-1]["role"] == "assistant"
+        if not groups or (closed and turn["role"] != "assistant"):
+            groups.append([])
+        groups[-1].append(turn)
+    return groups
+
+
+def _length(tokenizer: LunaTokenizer, messages: Messages) -> int:
+    return len(tokenizer.encode_chat(messages))
+
+
+def _chat_example(tokenizer: LunaTokenizer, messages: Messages, context: int) -> Example:
+    encoded: Any = tokenizer.encode_chat(messages, return_assistant_mask=True)
+    ids, learn = encoded
+    if len(ids) > context:
+        logger.info("Uma troca de %d tokens foi truncada em %d (contexto).", len(ids), context)
+    learn = [False, *learn[1:context]]
+    return Example(list(ids[:context]), learn)

@@ -1,0 +1,103 @@
+"""O que dizer no fim de um treino: os números e, em palavras simples, quanto confiar no modelo."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from src.evaluation.likelihood import Likelihood
+
+#: Bits por byte na validação -> o que esperar. Os limites são uma régua de leitura, não uma
+#: medida: cerca de 2,2 é onde a ortografia e as frases curtas começam a se sustentar, e modelos
+#: grandes de hoje ficam abaixo de 0,9 em português comum.
+TRUST_LEVELS = (
+    (
+        2.2,
+        "ainda pequeno demais para responder bem: espere frases soltas e fatos inventados. "
+        "Mais dados e mais tempo de treino ajudam",
+    ),
+    (
+        1.5,
+        "forma frases em português, mas inventa fatos e se perde em conversas longas: "
+        "não confie no que ele afirma",
+    ),
+    (
+        1.0,
+        "escreve com fluência sobre o que viu no treino; confira tudo o que for fato",
+    ),
+    (0.0, "escreve muito bem para o seu tamanho; ainda assim, confira tudo o que for fato"),
+)
+UNKNOWN_TRUST = "sem dados de validação não dá para dizer o quanto ele aprendeu: use --valid_data"
+MEMORISED_GAP = 1.5  # bits por byte a mais na validação que no treino
+
+
+def trust_in_words(valid_bpb: float | None, train_bpb: float | None = None) -> str:
+    """Traduz bits por byte em o que esperar das respostas."""
+    if valid_bpb is None:
+        return UNKNOWN_TRUST
+    words = next(text for limit, text in TRUST_LEVELS if valid_bpb >= limit)
+    if train_bpb is not None and valid_bpb - train_bpb > MEMORISED_GAP:
+        words += (
+            ". Ele decorou o treino (vai bem no que leu e mal no resto): "
+            "responde sobre o que estava nos dados, e pouco além"
+        )
+    return words
+
+
+@dataclass
+class TrainingSummary:
+    """O resultado de um treino.
+
+    steps: atualizações. tokens: tokens processados. seconds: tempo de relógio do treino.
+    train_loss: perda média, em nats. before, after: validação antes e depois. train: o próprio
+    treino, depois, numa amostra. interrupted: se parou por Ctrl-C.
+    """
+
+    steps: int
+    tokens: int
+    seconds: float
+    train_loss: float | None = None
+    before: Likelihood | None = None
+    after: Likelihood | None = None
+    train: Likelihood | None = None
+    interrupted: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        """Bits por byte da validação depois do treino; ``None`` sem validação."""
+        return self.after.bits_per_byte if self.after else None
+
+    @property
+    def trust(self) -> str:
+        """Quanto confiar no modelo, em palavras."""
+        return trust_in_words(self.bits_per_byte, self.train.bits_per_byte if self.train else None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Como dicionário, pronto para JSON."""
+        return asdict(self) | {"bits_per_byte": self.bits_per_byte, "trust": self.trust}
+
+    def lines(self) -> list[str]:
+        """O resumo em português, linha a linha."""
+        rate = self.tokens / max(self.seconds, 1e-9)
+        lines = list(self.notes)
+        lines.append(
+            f"{self.steps} passos, {_grouped(self.tokens)} tokens em {self.seconds:.0f} s "
+            f"({_grouped(round(rate))} tokens/s)."
+        )
+        if self.before and self.after:
+            lines.append(
+                f"Validação: {_decimal(self.before.bits_per_byte)} -> "
+                f"{_decimal(self.after.bits_per_byte)} bits por byte "
+                f"(perplexidade {_decimal(self.after.perplexity, 1)})."
+            )
+        if self.train:
+            lines.append(f"No próprio treino: {_decimal(self.train.bits_per_byte)} bits por byte.")
+        lines.append(f"Quanto confiar: {self.trust}.")
+        return lines
+
+
+def _grouped(value: int) -> str:
+    return f"{value:,}".replace(",", ".")
+
+
+def _decimal(value: float, places: int = 3) -> str:
+    return f"{value:.{places}f}".replace(".", ",")
