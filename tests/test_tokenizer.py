@@ -285,7 +285,7 @@ def test_training_on_nothing_says_so(nothing):
         LunaTokenizer(small_config()).train(nothing)
 
 
-@pytest.mark.parametrize("bad", ["um texto só", ["a", 3], [None]])
+@pytest.mark.parametrize("bad", ["um texto só", ["a", 3], [None], 5])
 def test_training_on_what_is_not_a_collection_of_texts_is_a_usage_error(bad):
     with pytest.raises(UsageError):
         LunaTokenizer(small_config()).train(bad)

@@ -85,6 +85,8 @@ def _reiterable(texts: Iterable[str]) -> Iterable[str]:
         raise UsageError(
             "esperada uma coleção de textos e veio um texto só; para treinar com ele, use [texto]."
         )
+    if not isinstance(texts, Iterable):
+        raise UsageError(f"textos do tipo {type(texts).__name__}: esperada uma coleção de str.")
     return list(texts) if iter(texts) is texts else texts
 
 

@@ -171,7 +171,7 @@ def _check(line: str, report: DependencyReport) -> None:
         return
     try:
         fits = requirement.specifier.contains(version, prereleases=True)
-    except version_module.InvalidVersion:
+    except version_module.InvalidVersion:  # só as versões mais antigas do packaging
         fits = False
     if fits:
         report.satisfied.append(_bare(line))

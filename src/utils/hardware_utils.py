@@ -41,7 +41,8 @@ CPU_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86, x86, ARM
 
 # A conta de memória de estimate_training_memory_gb, medida no pico de RSS de um GPT-2 em fp32 com
 # AdamW na CPU (tamanhos nano a base, lotes de 2 a 32): fica de 6 a 25 % acima do medido, tirando o
-# custo fixo, e até 45 % acima com gradient checkpointing.
+# custo fixo, e até 45 % acima com gradient checkpointing. O híbrido de ModelConfig.from_preset
+# (SSM e MoE), medido em cinco casos de nano a small, ficou um pouco abaixo do GPT-2: a conta vale.
 BYTES_PER_PARAMETER = 16  # peso, gradiente e os dois momentos do AdamW, em fp32
 FLOATS_PER_TOKEN_AND_LAYER = 32  # ativações guardadas para o backward, em múltiplos da largura
 COPIES_OF_LOGITS = 4  # logits, log-softmax, e os gradientes de ambos
