@@ -188,5 +188,6 @@ class LunaLMHead(ComponentInit, GPT2LMHeadModel):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
+        self.loss_type = "ForCausalLM"  # o transformers o deduziria do nome da classe
         self.transformer = LunaTransformer(config)
         self.post_init()

@@ -253,7 +253,6 @@ class LunaTrainer:
             "per_device_train_batch_size": min(batch, rows),
             "per_device_eval_batch_size": min(batch, rows),
             "gradient_accumulation_steps": settings.gradient_accumulation,
-            "gradient_checkpointing": settings.gradient_checkpointing,
             "learning_rate": training.learning_rate or self.preset.learning_rate,
             "weight_decay": training.weight_decay,
             "max_grad_norm": training.max_grad_norm,
@@ -283,6 +282,9 @@ class LunaTrainer:
         """
         values = self._defaults(len(train)) | kwargs
         known = set(TrainingArguments.__dataclass_fields__)
+        if self.settings.gradient_checkpointing:  # o nome mudou ao longo do transformers 5
+            new, old = "activation_checkpointing", "gradient_checkpointing"
+            values.setdefault(new if new in known else old, True)
         unknown = sorted(set(values) - known)
         if unknown:
             raise UsageError(
