@@ -16,7 +16,6 @@ from src.utils.errors import UsageError
 from src.utils.hardware_utils import HardwareProfile
 
 LAPTOP = HardwareProfile(4, 8, memory_total=16.0, memory_available=8.0)
-V1_UNLIMITED = "9223372036854771712"
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
@@ -59,107 +58,6 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hw, "_torch", lambda: None)
     for name in ("KUBERNETES_SERVICE_HOST", "container"):
         monkeypatch.delenv(name, raising=False)
-
-
-# --- Limites do contêiner ------------------------------------------------------------------------
-
-
-def test_without_cgroups_there_are_no_limits(tmp_path: Path) -> None:
-    assert hw.cpu_limit(tmp_path) is None
-    assert hw.memory_limit_gb(tmp_path) is None and hw.memory_headroom_gb(tmp_path) is None
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({"sys/fs/cgroup/cpu.max": "150000 100000"}, 1.5),
-        ({"sys/fs/cgroup/cpu.max": "max 100000"}, None),
-        ({"sys/fs/cgroup/cpu.max": "lixo"}, None),
-        (
-            {
-                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "400000\n",
-                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
-            },
-            4.0,
-        ),
-        (
-            {
-                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1",
-                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
-            },
-            None,
-        ),
-    ],
-)
-def test_cpu_quota_of_both_cgroup_versions(tmp_path: Path, files: dict, expected) -> None:
-    assert hw.cpu_limit(tree(tmp_path, files)) == expected
-
-
-def test_memory_limit_of_cgroup_v2_gives_back_the_file_cache(tmp_path: Path) -> None:
-    files = {
-        "sys/fs/cgroup/memory.max": str(4 * hw.GB),
-        "sys/fs/cgroup/memory.current": str(3 * hw.GB),
-        "sys/fs/cgroup/memory.stat": f"anon 1\ninactive_file {hw.GB}\nlixo",
-    }
-    root = tree(tmp_path, files)
-    assert hw.memory_limit_gb(root) == 4.0 and hw.memory_headroom_gb(root) == 2.0
-
-
-def test_memory_limit_of_cgroup_v1(tmp_path: Path) -> None:
-    folder = "sys/fs/cgroup/memory"
-    files = {
-        f"{folder}/memory.limit_in_bytes": str(2 * hw.GB),
-        f"{folder}/memory.usage_in_bytes": str(hw.GB),
-        f"{folder}/memory.stat": "inactive_file 5\ntotal_inactive_file 0",
-    }
-    root = tree(tmp_path, files)
-    assert hw.memory_limit_gb(root) == 2.0 and hw.memory_headroom_gb(root) == 1.0
-    tree(tmp_path, {f"{folder}/memory.limit_in_bytes": V1_UNLIMITED})
-    assert hw.memory_limit_gb(root) is None
-
-
-def test_every_level_of_the_hierarchy_limits(tmp_path: Path) -> None:
-    files = {
-        "proc/self/cgroup": "0::/fatia/servico\n",
-        "sys/fs/cgroup/fatia/memory.max": str(hw.GB),
-        "sys/fs/cgroup/fatia/servico/memory.max": str(2 * hw.GB),
-        "sys/fs/cgroup/fatia/servico/cpu.max": "300000 100000",
-        "sys/fs/cgroup/fatia/cpu.max": "max 100000",
-    }
-    root = tree(tmp_path, files)
-    assert hw.memory_limit_gb(root) == 1.0 and hw.cpu_limit(root) == 3.0
-
-
-def test_nested_groups_of_cgroup_v1_are_found(tmp_path: Path) -> None:
-    files = {
-        "proc/self/cgroup": "9:memory:/lote/1\n4:cpu,cpuacct:/lote\n3:cpuset:/\n",
-        "sys/fs/cgroup/memory/lote/1/memory.limit_in_bytes": str(3 * hw.GB),
-        "sys/fs/cgroup/cpu,cpuacct/lote/cpu.cfs_quota_us": "200000",
-        "sys/fs/cgroup/cpu,cpuacct/lote/cpu.cfs_period_us": "100000",
-    }
-    root = tree(tmp_path, files)
-    assert hw.memory_limit_gb(root) == 3.0 and hw.cpu_limit(root) == 2.0
-
-
-def test_a_group_outside_the_namespace_is_not_followed(tmp_path: Path) -> None:
-    files = {"proc/self/cgroup": "0::/../../outro", "sys/fs/cgroup/memory.max": str(hw.GB)}
-    assert hw.memory_limit_gb(tree(tmp_path, files)) == 1.0
-
-
-@pytest.mark.parametrize(
-    "files",
-    [{".dockerenv": ""}, {"run/.containerenv": ""}, {"proc/1/cgroup": "1:cpu:/kubepods/x"}],
-)
-def test_containers_are_recognised(machine, tmp_path: Path, files: dict) -> None:
-    assert not hw.in_container(tmp_path)
-    assert hw.in_container(tree(tmp_path, files))
-
-
-def test_kubernetes_is_recognised_by_its_variable(
-    machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    assert hw.in_container(tmp_path)
 
 
 # --- Detecção ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from src.utils import model_store
+from src.utils import model_archive, model_store
 from src.utils.errors import (
     LunaError,
     ModelExistsError,
@@ -309,7 +310,7 @@ def test_an_interrupted_removal_leaves_no_half_model_and_is_finished_by_the_next
 ) -> None:
     make_model(store.models_dir, "Outra")
     with monkeypatch.context() as patch:
-        patch.setattr(model_store.shutil, "rmtree", failing(5))
+        patch.setattr(shutil, "rmtree", failing(5))
         with pytest.raises(StorageError, match="Apague essa pasta"):
             store.remove("Luna")
     assert store.names() == ["Outra"] and len(leftovers(store.models_dir)) == 1
@@ -441,7 +442,7 @@ def test_a_full_disk_during_export_keeps_the_old_archive(
 def test_an_unreadable_file_stops_the_export(
     store: ModelStore, luna: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_store, "open", failing(13), raising=False)
+    monkeypatch.setattr(model_archive, "open", failing(13), raising=False)
     with pytest.raises(ModelFormatError, match="ler"):
         store.export("Luna", tmp_path / "luna.zip")
     assert not (tmp_path / "luna.zip").exists()
@@ -640,7 +641,7 @@ def test_a_compression_bomb_is_refused(
     store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make
 ) -> None:
     archive = make(tmp_path / "m", GOOD | {"M/zeros": bytes(4_000_000)})
-    monkeypatch.setattr(model_store, "RATIO_FREE_BYTES", 100_000)
+    monkeypatch.setattr(model_archive, "RATIO_FREE_BYTES", 100_000)
     refused(store, archive, "bomba")
 
 
@@ -648,7 +649,7 @@ def test_a_compression_bomb_is_refused(
 def test_too_many_entries_are_refused(
     store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make
 ) -> None:
-    monkeypatch.setattr(model_store, "MAX_ENTRIES", 10)
+    monkeypatch.setattr(model_archive, "MAX_ENTRIES", 10)
     archive = make(tmp_path / "m", GOOD | {f"M/{n}": b"" for n in range(10)})
     refused(store, archive, "mais de 10 entradas")
 
@@ -715,7 +716,7 @@ def test_a_size_that_does_not_match_is_refused(
     store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = make_zip(tmp_path / "m", GOOD)
-    monkeypatch.setattr(model_store, "_chunks", lambda archive, opener: iter([b"x"]))
+    monkeypatch.setattr(model_archive, "_chunks", lambda archive, opener: iter([b"x"]))
     refused(store, archive, "incompleto: faltam bytes")
 
 
@@ -730,7 +731,7 @@ def test_an_unreadable_archive_says_so(
     store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = make_zip(tmp_path / "m", GOOD)
-    monkeypatch.setattr(model_store, "open", failing(13), raising=False)
+    monkeypatch.setattr(model_archive, "open", failing(13), raising=False)
     with pytest.raises(StorageError, match="ler"):
         store.import_archive(archive)
 

@@ -45,6 +45,13 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def fsync_tree(folder: Path) -> None:
+    """Descarrega tudo o que há dentro de ``folder``; atalhos não são seguidos."""
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            fsync_path(path)
+
+
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     """Grava ``data`` em ``path`` de uma vez só; o arquivo antigo vale até o último instante."""
     path = Path(path)
@@ -92,8 +99,7 @@ def staged_directory(final: str | os.PathLike) -> Iterator[Path]:
         raise storage_error(error, final) from error
     try:
         yield staging
-        for path in staging.rglob("*"):
-            fsync_path(path)
+        fsync_tree(staging)
         os.chmod(staging, 0o755)
         if final.is_dir() and not any(final.iterdir()):
             final.rmdir()
