@@ -57,9 +57,13 @@ def common_options() -> argparse.ArgumentParser:
     """As opções que todo comando aceita."""
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("saída e configuração")
-    group.add_argument("--json", action="store_true", help="escreve o resultado como um objeto JSON")
+    group.add_argument(
+        "--json", action="store_true", help="escreve o resultado como um objeto JSON"
+    )
     group.add_argument("--quiet", action="store_true", help="só o resultado e os erros")
-    group.add_argument("--debug", action="store_true", help="mostra detalhes e o traceback dos erros")
+    group.add_argument(
+        "--debug", action="store_true", help="mostra detalhes e o traceback dos erros"
+    )
     group.add_argument("--config", metavar="ARQUIVO", help="configuração em JSON")
     return parser
 

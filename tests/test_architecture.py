@@ -7,12 +7,8 @@ import torch
 
 from src.config.config import ModelConfig
 from src.models.growing_network import GrowingNetwork
-from src.models.luna_model import (
-    GrowingNetwork as ReexportedGrowing,
-    LunaModel,
-    MoEBlock,
-    StateSpaceLayer,
-)
+from src.models.luna_model import GrowingNetwork as ReexportedGrowing
+from src.models.luna_model import LunaModel, MoEBlock, StateSpaceLayer
 from src.utils.errors import ConfigError
 from tests.conftest import make_model, tiny_config
 from tests.test_equivalence import count_expert_tokens

@@ -100,7 +100,9 @@ def test_missing_model_says_how_to_create(tmp_path):
         LunaModel.from_pretrained(tmp_path / "nada")
 
 
-@pytest.mark.parametrize("name", ["components/base.safetensors", "components/moe.safetensors", INDEX])
+@pytest.mark.parametrize(
+    "name", ["components/base.safetensors", "components/moe.safetensors", INDEX]
+)
 def test_missing_file_is_named(saved, name):
     (saved / name).unlink()
     with pytest.raises(ModelFormatError, match=name.split("/")[-1]):
@@ -154,7 +156,9 @@ def test_a_stray_single_file_checkpoint_is_told(saved):
 
 
 def test_another_kind_of_model_is_told(tmp_path):
-    GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=20)).save_pretrained(tmp_path)
+    GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=20)).save_pretrained(
+        tmp_path
+    )
     (tmp_path / "model.safetensors").rename(tmp_path / "pesos.safetensors")
     (tmp_path / INDEX).write_text('{"weight_map": {"a": "pesos.safetensors"}}', "utf-8")
     with pytest.raises(ModelFormatError, match="gpt2"):

@@ -305,8 +305,8 @@ def test_remove_leaves_nothing(store: ModelStore, luna: Path) -> None:
     assert not luna.exists() and leftovers(store.models_dir) == []
 
 
-def test_an_interrupted_removal_leaves_no_half_model_and_is_finished_by_the_next(
-    store: ModelStore, luna: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_removal_leaves_no_half_model_and_is_finished_when_the_name_is_used_again(
+    store: ModelStore, luna: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_model(store.models_dir, "Outra")
     with monkeypatch.context() as patch:
@@ -314,7 +314,10 @@ def test_an_interrupted_removal_leaves_no_half_model_and_is_finished_by_the_next
         with pytest.raises(StorageError, match="Apague essa pasta"):
             store.remove("Luna")
     assert store.names() == ["Outra"] and len(leftovers(store.models_dir)) == 1
-    store.remove("Outra")
+    store.remove("Outra")  # a única cópia de Luna fica, e o registro diz onde
+    assert len(leftovers(store.models_dir)) == 1 and "Sobrou" in caplog.text
+    make_model(store.models_dir, "Luna")
+    store.remove("Luna")
     assert leftovers(store.models_dir) == []
 
 

@@ -78,7 +78,9 @@ def one_shot_prompt(args: argparse.Namespace) -> str | None:
             raise UsageError("--json precisa de uma pergunta: use -p 'sua pergunta'.")
         return None
     if not prompt.strip():
-        raise UsageError("A pergunta veio vazia: use -p 'sua pergunta', ou escreva algo na entrada.")
+        raise UsageError(
+            "A pergunta veio vazia: use -p 'sua pergunta', ou escreva algo na entrada."
+        )
     return str(prompt).strip()
 
 

@@ -12,6 +12,8 @@ from src.utils.errors import ConfigError, NoDataError
 
 logger = logging.getLogger(__name__)
 MIN_CHARACTERS = 1024  # menos que isso não dá um vocabulário
+MIN_VOCABULARY = 512
+CHARACTERS_PER_TOKEN = 40
 
 
 def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
@@ -50,7 +52,9 @@ def choose_size(asked: str) -> str:
 
         return choose_preset(detect_hardware())
     if asked not in PRESETS:
-        raise ConfigError(f"--size {asked!r}: não existe. Escolha entre auto, {', '.join(PRESETS)}.")
+        raise ConfigError(
+            f"--size {asked!r}: não existe. Escolha entre auto, {', '.join(PRESETS)}."
+        )
     return asked
 
 
@@ -76,9 +80,7 @@ def read_texts(args: argparse.Namespace, config: Config) -> list[str]:
     return texts
 
 
-def build(
-    args: argparse.Namespace, config: Config, size: str, texts: list[str], store: Any
-) -> Any:
+def build(args: argparse.Namespace, config: Config, size: str, texts: list[str], store: Any) -> Any:
     """Treina o tokenizador e cria os pesos; o modelo só recebe o nome quando está inteiro no disco."""
     from src.models.tokenizer import LunaTokenizer
     from src.training.records import write_model_card
@@ -86,9 +88,7 @@ def build(
     if args.base:
         tokenizer, model = _from_base(args, config)
     else:
-        config.tokenizer.vocab_size = config.model_choices.get(
-            "vocab_size", PRESETS[size].vocab_size
-        )
+        config.tokenizer.vocab_size = vocabulary_size(config, size, texts)
         say(args, f"Treinando o tokenizador ({len(texts)} textos)...")
         tokenizer = LunaTokenizer(config).train(texts)
         model = _from_scratch(config, size, tokenizer)
@@ -102,6 +102,18 @@ def build(
 
     store.install(args.name, fill)
     return model
+
+
+def vocabulary_size(config: Config, size: str, texts: list[str]) -> int:
+    """O vocabulário pedido na configuração; senão, o do tamanho, ou menos quando há pouco texto.
+
+    Um token a cada 40 caracteres faz cada um aparecer umas dez vezes, em média: com menos que isso o
+    modelo não tem como aprender o que ele quer dizer (medido em docs/LOG.md).
+    """
+    if "vocab_size" in config.model_choices:
+        return int(config.model_choices["vocab_size"])
+    characters = sum(len(text) for text in texts)
+    return min(PRESETS[size].vocab_size, max(MIN_VOCABULARY, characters // CHARACTERS_PER_TOKEN))
 
 
 def token_ids(tokenizer: Any) -> dict[str, int]:

@@ -88,9 +88,7 @@ def _remove(args: argparse.Namespace, store: ModelStore) -> dict[str, Any]:
 def _export(args: argparse.Namespace, store: ModelStore) -> dict[str, Any]:
     name = args.names[0]
     archive = args.names[1] if len(args.names) > 1 else f"{name}.tar.gz"
-    path = store.export(
-        name, archive, include_checkpoints=args.checkpoints, force=args.force
-    )
+    path = store.export(name, archive, include_checkpoints=args.checkpoints, force=args.force)
     say(args, f"'{name}' exportado para {path}.")
     return {"exported": name, "archive": str(path)}
 

@@ -111,7 +111,7 @@ class ChatConfig:
     temperature: float = option(0.7, "0 escolhe sempre o mais provável", minimum=0.0, maximum=5.0)
     top_k: int = option(40, "candidatos por token; 0 desliga", minimum=0)
     top_p: float = option(0.9, "massa de probabilidade mantida", minimum=0.0, maximum=1.0)
-    repetition_penalty: float = option(1.1, "penalidade para repetir", minimum=0.1, maximum=10.0)
+    repetition_penalty: float = option(1.0, "penalidade para repetir", minimum=0.1, maximum=10.0)
     seed: int | None = option(None, "semente do sorteio", type=int, minimum=0)
 
 

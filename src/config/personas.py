@@ -18,7 +18,9 @@ PERSONAS: dict[str, Persona] = {
     persona.name: persona
     for persona in (
         Persona("casual", "conversa leve e amigável", "Você é a Luna. Converse de um jeito leve."),
-        Persona("tecnico", "técnica, objetiva, detalhada", "Você é a Luna. Seja técnica e precisa."),
+        Persona(
+            "tecnico", "técnica, objetiva, detalhada", "Você é a Luna. Seja técnica e precisa."
+        ),
         Persona("formal", "profissional e educada", "Você é a Luna. Seja formal e cortês."),
     )
 }

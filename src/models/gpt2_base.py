@@ -59,9 +59,7 @@ def check_base_folder(folder: str | os.PathLike) -> Path:
         )
     kind = read_json(folder / CONFIG_FILE).get("model_type")
     if kind != GPT2Config.model_type:
-        raise ModelFormatError(
-            f"--base '{folder}': o modelo é do tipo {kind!r}; esperado 'gpt2'."
-        )
+        raise ModelFormatError(f"--base '{folder}': o modelo é do tipo {kind!r}; esperado 'gpt2'.")
     if not any(folder.glob("*.safetensors")):
         raise ModelFormatError(
             f"--base '{folder}': não há pesos em .safetensors. Converta-os (por exemplo, abrindo e "

@@ -173,9 +173,7 @@ class LunaTransformer(ComponentInit, GPT2Model):
         super().__init__(config)
         self.h = nn.ModuleList(LunaBlock(config, i) for i in range(config.num_hidden_layers))
         if config.use_growing:
-            self.ln_f = GrowingNetwork(
-                self.ln_f, config.max_extra_layers, config.growth_threshold
-            )
+            self.ln_f = GrowingNetwork(self.ln_f, config.max_extra_layers, config.growth_threshold)
             for _ in range(config.extra_layers):
                 self.ln_f.add_layer(config.hidden_size, config.hidden_size)
         self.post_init()

@@ -141,9 +141,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         """
         if not self.growing_networks:
             raise LunaError("Este modelo não cresce: crie-o com use_growing=true na configuração.")
-        layer = self.growing_networks[0].add_layer(
-            self.config.hidden_size, self.config.hidden_size
-        )
+        layer = self.growing_networks[0].add_layer(self.config.hidden_size, self.config.hidden_size)
         self.config.extra_layers += 1
         return layer
 

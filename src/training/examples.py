@@ -45,9 +45,7 @@ class Example:
         return sum(self.learn)
 
 
-def build_examples(
-    texts: Iterable[str], tokenizer: LunaTokenizer, context: int
-) -> list[Example]:
+def build_examples(texts: Iterable[str], tokenizer: LunaTokenizer, context: int) -> list[Example]:
     """Exemplos de até ``context`` tokens a partir de textos, conversas e instruções.
 
     Erros:

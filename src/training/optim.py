@@ -1,46 +1,158 @@
-"""O otimizador: AdamW em grupos, com as matrizes do SSM mais devagar."""
+"""O otimizador: Muon nas matrizes, AdamW no resto, e as matrizes do SSM mais devagar.
 
+Muon ortogonaliza o momento de cada matriz antes de aplicá-lo: todas as direções andam o mesmo tanto,
+e as raras também aprendem. A ortogonalização é a iteração de Newton-Schulz de grau 5, aqui em fp32 e em
+lote (matrizes da mesma forma juntas), porque em CPU o bf16 de ``torch.optim.Muon`` é lento
+(design, seção 4).
+
+Fontes: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024);
+Loshchilov & Hutter, "Decoupled Weight Decay Regularization" (2019).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 #: Matrizes da recorrência: um passo grande nelas muda a memória de toda a sequência.
 SLOW_SUFFIXES = (".ssm.A", ".ssm.B")
+#: Matrizes que não são transformações entre camadas: tabelas, roteadores e redes geradoras.
+ADAMW_PARTS = (".wte.", ".wpe.", "lm_head.", ".router.", ".emotion_bias.", ".hyper.", ".context.")
+MUON_LR_RATIO = 10.0  # taxa do Muon / taxa do AdamW
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coeficientes de Jordan et al.
+NEWTON_SCHULZ_STEPS = 5
+
+
+def orthogonalize(matrices: Tensor) -> Tensor:
+    """Aproxima a matriz ortogonal mais próxima de cada uma em ``matrices`` [n, linhas, colunas].
+
+    Os valores singulares vão para perto de 1 (entre cerca de 0,7 e 1,2), sem calcular SVD.
+    """
+    a, b, c = NEWTON_SCHULZ
+    x = matrices.float()
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
+class MuonAdamW(torch.optim.Optimizer):
+    """Muon nos grupos com ``"muon": True``; AdamW nos demais.
+
+    Cada grupo traz ``params``, ``lr``, ``weight_decay`` e, se for de Muon, ``muon``. O passo de Muon é
+    multiplicado por ``sqrt(max(1, linhas / colunas))``, para que matrizes de formas diferentes andem
+    parecido.
+    """
+
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-8,
+    ) -> None:
+        defaults = {"muon": False, "momentum": momentum, "betas": betas, "eps": eps}
+        super().__init__(groups, defaults | {"lr": 1e-3, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Atualiza todos os parâmetros que têm gradiente."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if group["muon"]:
+                self._muon(group, parameters)
+            else:
+                self._adamw(group, parameters)
+        return loss
+
+    def _muon(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        by_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+        for parameter in parameters:
+            by_shape[tuple(parameter.shape)].append(parameter)
+        for (rows, columns), same in by_shape.items():
+            updates = orthogonalize(torch.stack([self._momentum(p, group) for p in same]))
+            rate = group["lr"] * max(1.0, rows / columns) ** 0.5
+            for parameter, update in zip(same, updates.unbind(0)):
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update, alpha=-rate)
+
+    def _momentum(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+        """O momento de Nesterov do gradiente; o acumulado fica no estado."""
+        state, gradient = self.state[parameter], parameter.grad
+        assert gradient is not None
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        buffer: Tensor = state["momentum"]
+        buffer.lerp_(gradient, 1 - group["momentum"])
+        return gradient.lerp(buffer, group["momentum"])
+
+    def _adamw(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        """O mesmo cálculo de ``torch.optim.AdamW`` (``tests/test_optim.py`` compara os dois)."""
+        beta1, beta2 = group["betas"]
+        for parameter in parameters:
+            state, gradient = self.state[parameter], parameter.grad
+            assert gradient is not None
+            if not state:
+                state["step"] = torch.zeros(())
+                state["mean"] = torch.zeros_like(parameter)
+                state["square"] = torch.zeros_like(parameter)
+            state["step"] += 1
+            step = float(state["step"])
+            parameter.mul_(1 - group["lr"] * group["weight_decay"])
+            state["mean"].lerp_(gradient, 1 - beta1)
+            state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+            scale = (state["square"].sqrt() / (1 - beta2**step) ** 0.5).add_(group["eps"])
+            parameter.addcdiv_(state["mean"], scale, value=-group["lr"] / (1 - beta1**step))
 
 
 def parameter_groups(
     model: nn.Module, learning_rate: float, weight_decay: float, ssm_lr_scale: float = 0.1
 ) -> list[dict[str, Any]]:
-    """Separa os parâmetros treináveis em três grupos.
+    """Separa os parâmetros treináveis em grupos.
 
-    - matrizes comuns: com decaimento;
-    - A e B do SSM: sem decaimento, a ``ssm_lr_scale`` da taxa;
-    - vieses, normalizações, C e D: sem decaimento.
+    - matrizes das camadas: Muon, a ``MUON_LR_RATIO`` vezes a taxa;
+    - tabelas de embeddings, roteadores e redes geradoras: AdamW, com decaimento;
+    - vieses, normalizações e D do SSM: AdamW, sem decaimento;
+    - A e B do SSM: AdamW, sem decaimento, a ``ssm_lr_scale`` da taxa.
     """
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    slow: list[nn.Parameter] = []
+    kinds: dict[str, list[nn.Parameter]] = {"matrix": [], "table": [], "vector": [], "slow": []}
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        if name.endswith(SLOW_SUFFIXES):
-            slow.append(parameter)
-        elif parameter.dim() >= 2:
-            decayed.append(parameter)
-        else:
-            plain.append(parameter)
+        if parameter.requires_grad:
+            kinds[_kind(name, parameter)].append(parameter)
+    rate, decay = learning_rate, weight_decay
     groups = [
-        {"params": decayed, "lr": learning_rate, "weight_decay": weight_decay},
-        {"params": plain, "lr": learning_rate, "weight_decay": 0.0},
-        {"params": slow, "lr": learning_rate * ssm_lr_scale, "weight_decay": 0.0},
+        {
+            "params": kinds["matrix"],
+            "lr": rate * MUON_LR_RATIO,
+            "weight_decay": decay,
+            "muon": True,
+        },
+        {"params": kinds["table"], "lr": rate, "weight_decay": decay},
+        {"params": kinds["vector"], "lr": rate, "weight_decay": 0.0},
+        {"params": kinds["slow"], "lr": rate * ssm_lr_scale, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
 
 
+def _kind(name: str, parameter: nn.Parameter) -> str:
+    if name.endswith(SLOW_SUFFIXES):
+        return "slow"
+    if parameter.dim() != 2:
+        return "vector"
+    return "table" if any(part in name for part in ADAMW_PARTS) else "matrix"
+
+
 def build_optimizer(
     model: nn.Module, learning_rate: float, weight_decay: float, ssm_lr_scale: float = 0.1
-) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter, 2019) com betas 0,9 e 0,95, usuais em modelos de linguagem."""
-    groups = parameter_groups(model, learning_rate, weight_decay, ssm_lr_scale)
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), eps=1e-8)
+) -> MuonAdamW:
+    """O otimizador padrão de Luna sobre os parâmetros treináveis de ``model``."""
+    return MuonAdamW(parameter_groups(model, learning_rate, weight_decay, ssm_lr_scale))

@@ -9,7 +9,9 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-BAR_FORMAT = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} passos{postfix}, faltam {remaining}"
+BAR_FORMAT = (
+    "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} passos{postfix}, faltam {remaining}"
+)
 PLAIN_INTERVAL_S = 15.0  # fora de um terminal, uma linha a cada tanto
 
 

@@ -1,8 +1,8 @@
 """O que fica escrito ao lado dos pesos: de que dados veio o modelo, como foi treinado e como usar.
 
-    training/manifest.json   arquivos de dados (caminho, sha256, bytes), semente, argumentos, versões
-    training/summary.json    o resumo do último treino
-    model_card.md            o cartão do modelo, para pessoas
+training/manifest.json   arquivos de dados (caminho, sha256, bytes), semente, argumentos, versões
+training/summary.json    o resumo do último treino
+model_card.md            o cartão do modelo, para pessoas
 """
 
 import hashlib

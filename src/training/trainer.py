@@ -43,7 +43,7 @@ class _LunaHFTrainer(Trainer):
     ssm_lr_scale = 0.1
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """AdamW em grupos (``src/training/optim.py``)."""
+        """Muon nas matrizes, AdamW no resto (``src/training/optim.py``)."""
         if self.optimizer is None:
             target: Any = model if model is not None else self.model
             self.optimizer = build_optimizer(

@@ -25,7 +25,9 @@ def storage_error(error: OSError, path: str | os.PathLike) -> StorageError:
     if error.errno == errno.ENOSPC:
         reason = "o disco está cheio. Libere espaço e repita o comando"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        reason = "não há permissão de escrita. Escolha outra pasta (LUNA_HOME) ou ajuste a permissão"
+        reason = (
+            "não há permissão de escrita. Escolha outra pasta (LUNA_HOME) ou ajuste a permissão"
+        )
     else:
         reason = f"{error.strerror or error}. Verifique o disco e repita o comando"
     return StorageError(

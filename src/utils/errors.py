@@ -6,7 +6,6 @@ esperado e o que fazer. A linha de comando a imprime num só lugar, sem tracebac
 quem usa a API em Python captura ``LunaError``.
 """
 
-
 from src.config.errors import ConfigError, LunaError, UsageError
 
 __all__ = [

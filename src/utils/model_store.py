@@ -330,7 +330,8 @@ class ModelStore:
             timeout: segundos de espera; 0 tenta uma vez só, negativo espera o quanto for preciso.
 
         Erros:
-            LunaError: o modelo está em uso. StorageError: a trava não pôde ser criada.
+            LunaError: o modelo está em uso. StorageError: o disco recusou a trava, ou a volta de um
+            modelo que perdeu o nome.
         """
         from filelock import FileLock, Timeout
 
@@ -392,7 +393,7 @@ class ModelStore:
                         for copy in copies:
                             retire(copy)
                     elif copies:
-                        logger.warning("'%s' sobrou; apague-a se não a quiser.", copies[0])
+                        logger.warning("Sobrou '%s'; apague-a se não a quiser.", copies[0])
             except LunaError as error:
                 logger.debug("As sobras de '%s' ficam para depois: %s", name, error)
 

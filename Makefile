@@ -1,0 +1,43 @@
+# Os comandos do projeto. No Windows, use os equivalentes em pip que estão no README.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test check bench install install-dev clean
+
+$(VENV)/.installed: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Não encontrei $(PYTHON). Instale o Python 3.11 ou rode: make PYTHON=python3 ..."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Não encontrei $(PYTHON). Instale o Python 3.11 ou rode: make PYTHON=python3 ..."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	touch $@ $(VENV)/.installed
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+demo: $(VENV)/.installed
+	$(BIN)/python main.py demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python main.py test
+
+check: $(VENV)/.installed-dev
+	$(BIN)/black --check --quiet main.py src tests benchmarks
+	$(BIN)/isort --check-only --quiet main.py src tests benchmarks
+	$(BIN)/flake8 main.py src tests benchmarks
+	$(BIN)/mypy
+	PATH="$(CURDIR)/$(BIN):$$PATH" lint-imports
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/tokenizer.py --quick
+	$(BIN)/python benchmarks/components.py --quick
+	$(BIN)/python benchmarks/presets.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .hypothesis .import_linter_cache
