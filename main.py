@@ -1,7 +1,7 @@
 """Ponto de entrada do LunaGPT: lê a linha de comando e chama o comando escolhido.
 
-Aqui só se importa a biblioteca padrão: cada comando importa o que precisa depois de escolhido, e por
-isso ``--help`` responde na hora, mesmo sem torch.
+Aqui só se importa a biblioteca padrão: cada comando importa o que precisa depois de escolhido, e
+por isso ``--help`` responde na hora, mesmo sem torch.
 """
 
 import argparse

@@ -34,7 +34,8 @@ SENTENCES = [
     "O cão late e o gato dorme no sofá da sala.",
 ]
 DIALOGUES = [
-    "Usuário: Oi, tudo bem?\nLuna: Tudo ótimo, e você?\n\nUsuário: Qual é o seu nome?\nLuna: Sou a Luna.",
+    "Usuário: Oi, tudo bem?\nLuna: Tudo ótimo, e você?\n\n"
+    "Usuário: Qual é o seu nome?\nLuna: Sou a Luna.",
     "Usuário: O que é água?\nLuna: É um líquido que corre no rio.",
     "Usuário: Que horas parte o trem?\nLuna: O trem parte às dez e meia.",
 ]

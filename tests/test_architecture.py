@@ -1,4 +1,4 @@
-"""Componentes arquiteturais: o exemplo da referência e interruptores que não podem ser ignorados."""
+"""Componentes arquiteturais: o exemplo da referência e interruptores que valem."""
 
 import unittest
 

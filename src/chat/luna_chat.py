@@ -108,7 +108,8 @@ class LunaChat:
         self.device = resolve_device(device)
         folder = ModelStore(self.config.paths.models_dir).require(model_name)
         self.tokenizer = LunaTokenizer(self.config).load(folder / "tokenizer")
-        self.model = LunaModel.from_pretrained(folder).to(self.device).eval()
+        self.model: Any = LunaModel.from_pretrained(folder).to(self.device)
+        self.model.eval()
         self.context = ""
         self.history: list[Message] = []
         self.last_stream: AnswerStream | None = None

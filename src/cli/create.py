@@ -5,7 +5,14 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from src.cli.runner import bundled_data, option, parameters_text, quiet_libraries, say
+from src.cli.runner import (
+    bundled_data,
+    option,
+    parameters_text,
+    quiet_libraries,
+    read_texts,
+    say,
+)
 from src.config.config import Config
 from src.config.presets import PRESETS
 from src.utils.errors import ConfigError, NoDataError
@@ -23,7 +30,7 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     size = choose_size(option(args.size, config.model_choices.get("size", "auto")))
     store = ModelStore(config.paths.models_dir)
     store.check_free(args.name, args.force)
-    texts = read_texts(args, config)
+    texts = training_texts(args, config)
     quiet_libraries()
     with store.lock(args.name):
         model = build(args, config, size, texts, store)
@@ -58,19 +65,15 @@ def choose_size(asked: str) -> str:
     return asked
 
 
-def read_texts(args: argparse.Namespace, config: Config) -> list[str]:
+def training_texts(args: argparse.Namespace, config: Config) -> list[str]:
     """Os textos para o tokenizador.
 
     Erros:
         NoDataError: menos de 1 KB de texto.
     """
-    from src.utils.file_utils import load_data_from_patterns
-
-    patterns = args.train_data or [str(bundled_data() / "train")]
     if not args.train_data:
         say(args, "Sem --train_data: usando os dados de exemplo que vêm com o LunaGPT.")
-    limit = option(args.max_file_mb, config.training.max_file_mb)
-    texts: list[str] = load_data_from_patterns(patterns, auto_split=False, max_file_mb=limit)
+    texts = read_texts(args, config, args.train_data or [str(bundled_data() / "train")])
     total = sum(len(text) for text in texts)
     if total < MIN_CHARACTERS:
         raise NoDataError(
@@ -81,7 +84,7 @@ def read_texts(args: argparse.Namespace, config: Config) -> list[str]:
 
 
 def build(args: argparse.Namespace, config: Config, size: str, texts: list[str], store: Any) -> Any:
-    """Treina o tokenizador e cria os pesos; o modelo só recebe o nome quando está inteiro no disco."""
+    """Treina o tokenizador e cria os pesos; o modelo só ganha nome quando está inteiro."""
     from src.models.tokenizer import LunaTokenizer
     from src.training.records import write_model_card
 
@@ -107,8 +110,8 @@ def build(args: argparse.Namespace, config: Config, size: str, texts: list[str],
 def vocabulary_size(config: Config, size: str, texts: list[str]) -> int:
     """O vocabulário pedido na configuração; senão, o do tamanho, ou menos quando há pouco texto.
 
-    Um token a cada 40 caracteres faz cada um aparecer umas dez vezes, em média: com menos que isso o
-    modelo não tem como aprender o que ele quer dizer (medido em docs/LOG.md).
+    Um token a cada 40 caracteres faz cada um aparecer umas dez vezes, em média: com menos que isso
+    o modelo não tem como aprender o que ele quer dizer (medido em docs/LOG.md).
     """
     if "vocab_size" in config.model_choices:
         return int(config.model_choices["vocab_size"])

@@ -1,7 +1,7 @@
 """``demo``: do zero a um modelo que responde, em poucos minutos e sem rede.
 
-Cria um modelo ``nano`` com os dados que vêm junto, treina, mede e faz perguntas. Tudo o que aparece na
-última tela foi medido ali, na hora.
+Cria um modelo ``nano`` com os dados que vêm junto, treina, mede e faz perguntas. Tudo o que aparece
+na última tela foi medido ali, na hora.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from src.cli.runner import bundled_data, quiet_libraries, say
+from src.cli.runner import bundled_data, quiet_libraries, read_texts, say
 from src.config.config import Config
 
 DEMO_NAME = "LunaDemo"
@@ -64,11 +64,10 @@ def train_and_measure(args: argparse.Namespace, config: Config) -> tuple[Any, An
     from src.evaluation.ngram import InterpolatedNGram
     from src.training.examples import build_examples
     from src.training.trainer import LunaTrainer
-    from src.utils.file_utils import load_data_from_patterns
 
     data = bundled_data()
-    train = load_data_from_patterns([str(data / "train")], auto_split=False)
-    valid = load_data_from_patterns([str(data / "valid" / "*.txt")], auto_split=False)
+    train = read_texts(args, config, [str(data / "train")])
+    valid = read_texts(args, config, [str(data / "valid" / "*.txt")])
     trainer = LunaTrainer(DEMO_NAME, config, "auto", not (args.quiet or args.json))
     summary = trainer.train_supervised(train, valid, num_train_epochs=DEMO_EPOCHS)
 

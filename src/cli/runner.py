@@ -51,8 +51,7 @@ def _prepare(args: argparse.Namespace) -> None:
     from src.utils.logging_utils import ensure_utf8_streams, setup_logging
 
     ensure_utf8_streams()
-    level = logging.WARNING if args.quiet or args.json else logging.INFO
-    setup_logging(level, quiet=args.quiet, debug=args.debug)
+    setup_logging(logging.WARNING, quiet=args.quiet, debug=args.debug)
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -86,6 +85,23 @@ def say(args: argparse.Namespace, text: str) -> None:
     """Uma linha para a pessoa, em stderr; calada com ``--quiet`` ou ``--json``."""
     if not (args.quiet or args.json):
         print(text, file=sys.stderr, flush=True)
+
+
+def read_texts(args: argparse.Namespace, config: Config, patterns: list[str]) -> list[Any]:
+    """Lê os arquivos de ``patterns`` e conta à pessoa o que achou, problemas primeiro.
+
+    Erros:
+        NoDataError, DataError: nada a ler, ou nada aproveitável.
+    """
+    from src.utils.file_utils import load_documents
+
+    limit = option(getattr(args, "max_file_mb", None), config.training.max_file_mb)
+    documents, report = load_documents(patterns, max_file_mb=limit)
+    for line in report.warnings():
+        print(line, file=sys.stderr)
+    for line in report.totals():
+        say(args, line)
+    return documents
 
 
 def quiet_libraries() -> None:

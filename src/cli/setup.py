@@ -1,4 +1,4 @@
-"""``setup``: confere as dependências e, se a pessoa não disser ``--check``, instala as que faltam."""
+"""``setup``: confere as dependências e, sem ``--check``, instala as que faltam."""
 
 import argparse
 from dataclasses import asdict

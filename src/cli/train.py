@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from src.cli.runner import bundled_data, option, quiet_libraries, say
+from src.cli.runner import bundled_data, option, quiet_libraries, read_texts, say
 from src.config.config import Config
 
 
@@ -53,29 +53,25 @@ def trainer_options(args: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def read_data(args: argparse.Namespace, config: Config) -> tuple[list[str], list[str]]:
+def read_data(args: argparse.Namespace, config: Config) -> tuple[list[Any], list[Any]]:
     """Textos de treino e de validação.
 
     Sem ``--valid_data``, uma parte do treino é separada; sem ``--train_data``, valem os dados que
     vêm junto.
     """
-    from src.utils.file_utils import load_data_from_patterns
+    from src.utils.file_utils import split_documents
 
-    limit = option(args.max_file_mb, config.training.max_file_mb)
     train_patterns, valid_patterns = args.train_data, args.valid_data
     if not train_patterns:
         say(args, "Sem --train_data: usando os dados de exemplo que vêm com o LunaGPT.")
         train_patterns = [str(bundled_data() / "train")]
         valid_patterns = valid_patterns or [str(bundled_data() / "valid" / "*.txt")]
+    train = read_texts(args, config, train_patterns)
     if valid_patterns:
-        train = load_data_from_patterns(train_patterns, auto_split=False, max_file_mb=limit)
-        valid = load_data_from_patterns(valid_patterns, auto_split=False, max_file_mb=limit)
-        return train, valid
-    train, valid = load_data_from_patterns(
-        train_patterns,
-        valid_fraction=config.training.valid_fraction,
-        seed=config.training.seed,
-        max_file_mb=limit,
+        return train, read_texts(args, config, valid_patterns)
+    training = config.training
+    train, valid = split_documents(
+        train, training.valid_fraction, training.seed, already_unique=True
     )
     say(args, f"{len(train)} textos para treino, {len(valid)} separados para validação.")
     return train, valid

@@ -1,4 +1,4 @@
-"""A base da árvore de exceções, no andar mais baixo do projeto; o resto está em src/utils/errors.py.
+"""A base da árvore de exceções, no andar mais baixo do projeto (o resto: src/utils/errors.py).
 
 ``exit_code`` é o código de saída do processo: 2 para uso incorreto, 1 para falha.
 """

@@ -45,7 +45,7 @@ class ModelConfig(GPT2Config):
         moe_layers: blocos com MoE; ``None`` são os de índice ímpar (ou o único que houver).
         balance_weight, z_weight: pesos das perdas auxiliares do roteador.
         emotional_routing: o roteador soma um viés aprendido do vetor de emoção (6 dimensões).
-        hyper_layers, hyper_rank, hyper_context: blocos, posto e dimensão do contexto da HyperLinear.
+        hyper_layers, hyper_rank, hyper_context: blocos, posto e contexto da HyperLinear.
         max_extra_layers, growth_threshold: teto de camadas que a rede pode ganhar e a melhora
             mínima da perda (em nats) abaixo da qual ela cresce.
         extra_layers: quantas camadas já cresceram (estado salvo, não escolha).
@@ -100,7 +100,7 @@ class ModelConfig(GPT2Config):
         heads = largest_head_count(self.n_embd, self.n_head)
         if heads != self.n_head:
             logger.warning(
-                "Ajustando o número de cabeças de atenção de %d para %d, para dividir a largura %d.",
+                "Ajustando as cabeças de atenção de %d para %d, para dividir a largura %d.",
                 self.n_head,
                 heads,
                 self.n_embd,

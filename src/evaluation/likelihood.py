@@ -53,7 +53,7 @@ def measure(
     O resultado não depende de como as mesmas sequências são divididas em lotes.
 
     Args:
-        model: chamável com ``input_ids`` e ``position_ids`` [B, L], devolvendo ``.logits`` [B, L, V].
+        model: chamável com ``input_ids`` e ``position_ids`` [B, L]; devolve ``.logits`` [B, L, V].
         batches: dicionários com ``input_ids``, ``labels`` e ``position_ids``.
         bytes_per_token: [V], bytes de texto de cada id (``LunaTokenizer.bytes_per_token``).
     """

@@ -49,8 +49,8 @@ def check_base_folder(folder: str | os.PathLike) -> Path:
     """Confere que ``folder`` tem um GPT-2 em safetensors e devolve o caminho.
 
     Erros:
-        ModelNotFoundError: não há ``config.json``. ModelFormatError: não é um GPT-2, ou os pesos não
-        estão em safetensors (formatos que executam código ao abrir não são lidos).
+        ModelNotFoundError: não há ``config.json``. ModelFormatError: não é um GPT-2, ou os pesos
+        não estão em safetensors (formatos que executam código ao abrir não são lidos).
     """
     folder = Path(folder)
     if not (folder / CONFIG_FILE).is_file():
@@ -123,9 +123,11 @@ def _copy_weights(base: GPT2LMHeadModel, model: LunaModel) -> None:
         name = name.replace(".ln_f.", ".ln_f.base_model.") if model.growing_networks else name
         if name in target:
             target[name].copy_(tensor)
+    block: Any
+    original: Any
     for block, original in zip(model.blocks, base.transformer.h):
         if isinstance(block.mlp, MoEBlock):
-            for expert in block.mlp.experts:
+            for expert in list[Any](block.mlp.experts):
                 expert.fc.weight.copy_(original.mlp.c_fc.weight.T)
                 expert.fc.bias.copy_(original.mlp.c_fc.bias)
                 expert.proj.weight.copy_(original.mlp.c_proj.weight.T)

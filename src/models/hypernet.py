@@ -97,8 +97,8 @@ class HyperLinear(nn.Module):
 class CausalContext(nn.Module):
     """O contexto da HyperNetwork em cada posição: persona mais a média corrida do passado.
 
-    ``c_t = média(P x_1 ... P x_t) + Q persona``. O estado que a geração guarda entre tokens é a soma
-    e a contagem, [B, c + 1].
+    ``c_t = média(P x_1 ... P x_t) + Q persona``. O estado que a geração guarda entre tokens é a
+    soma e a contagem, [B, c + 1].
     """
 
     def __init__(self, hidden_size: int, context_dim: int) -> None:
@@ -117,7 +117,7 @@ class CausalContext(nn.Module):
         """Calcula o contexto de todas as posições.
 
         Args:
-            x: [B, L, D]. mask: [B, L], 0 no preenchimento. keep: [B, L], 0 onde começa um documento.
+            x: [B, L, D]. mask: [B, L], 0 na margem. keep: [B, L], 0 onde um documento começa.
             state: [B, c + 1] deixado pelos tokens anteriores. persona: [B, 8].
 
         Returns:

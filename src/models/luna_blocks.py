@@ -11,6 +11,7 @@ roteador) viaja num ``PassContext``.
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,8 @@ class LunaBlock(GPT2Block):
         super().__init__(config, layer_idx=layer_idx)
         self.layer_idx = layer_idx
         d = config.hidden_size
+        self.attn: Any
+        self.mlp: Any
         self.ssm: StateSpaceLayer | None = None
         self.hyper: HyperLinear | None = None
         if layer_idx in config.active_ssm_layers:
@@ -72,7 +75,7 @@ class LunaBlock(GPT2Block):
         """Se o bloco tem estado que a geração precisa guardar entre tokens."""
         return self.ssm is not None or self.hyper is not None
 
-    def forward(
+    def forward(  # type: ignore[override]
         self,
         hidden_states: Tensor,
         past_key_values: Cache | None = None,
@@ -83,7 +86,7 @@ class LunaBlock(GPT2Block):
     ) -> Tensor:
         """[B, L, D] -> [B, L, D]."""
         luna = luna or PassContext()
-        layer = past_key_values.layers[self.layer_idx] if past_key_values is not None else None
+        layer: Any = past_key_values.layers[self.layer_idx] if past_key_values is not None else None
         x = self.ln_1(hidden_states)
         mixed = self._attend(x, past_key_values, attention_mask, **kwargs)
         if self.ssm is not None:
@@ -97,11 +100,13 @@ class LunaBlock(GPT2Block):
             kwargs.pop("encoder_attention_mask", None)
             return self.attn(x, past_key_values=past, attention_mask=mask, **kwargs)[0]
         if past is not None:
-            past.layers[self.layer_idx].advance(x)
+            layer: Any = past.layers[self.layer_idx]
+            layer.advance(x)
         return 0
 
     def _remember(self, x: Tensor, luna: PassContext, layer: HybridCacheLayer | None) -> Tensor:
         state = layer.last_state("ssm") if layer is not None else None
+        assert self.ssm is not None
         y, states = self.ssm(x, luna.mask, luna.keep, state, return_states=True)
         if layer is not None:
             layer.append_states("ssm", states)
@@ -173,9 +178,10 @@ class LunaTransformer(ComponentInit, GPT2Model):
         super().__init__(config)
         self.h = nn.ModuleList(LunaBlock(config, i) for i in range(config.num_hidden_layers))
         if config.use_growing:
-            self.ln_f = GrowingNetwork(self.ln_f, config.max_extra_layers, config.growth_threshold)
+            end = GrowingNetwork(self.ln_f, config.max_extra_layers, config.growth_threshold)
             for _ in range(config.extra_layers):
-                self.ln_f.add_layer(config.hidden_size, config.hidden_size)
+                end.add_layer(config.hidden_size, config.hidden_size)
+            self.ln_f: nn.Module = end
         self.post_init()
 
 

@@ -3,8 +3,8 @@
 Glossário: B lote, L comprimento, V vocabulário, D largura.
 
 O modelo embrulha um ``GPT2LMHeadModel`` (``.model``) cujos blocos podem ter state-space, mixture of
-experts e HyperNetwork, e cujo fim pode crescer (``src/models/luna_blocks.py``). Importar este módulo
-registra a classe nas ``Auto*`` do transformers.
+experts e HyperNetwork, e cujo fim pode crescer (``src/models/luna_blocks.py``). Importar este
+módulo registra a classe nas ``Auto*`` do transformers.
 """
 
 import logging
@@ -279,7 +279,8 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         if prompt is not None:
             chosen = generation_config or self.generation_config
             self._limit_length(prompt.shape[-1], chosen, kwargs)
-        return super().generate(inputs, generation_config=generation_config, **kwargs)
+        generate: Any = super().generate
+        return generate(inputs, generation_config=generation_config, **kwargs)
 
     def _limit_length(self, prompt: int, chosen: GenerationConfig, kwargs: dict[str, Any]) -> None:
         context = self.config.n_positions
@@ -318,11 +319,11 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
     @classmethod
     def from_pretrained(  # type: ignore[override]
         cls, model_path: str | os.PathLike, config: ModelConfig | None = None, **kwargs: Any
-    ) -> "LunaModel":
+    ) -> Any:
         """Carrega um modelo salvo. As dimensões salvas vencem as de ``config``.
 
-        Nunca usa a rede, nunca desserializa código (só safetensors e JSON) e nunca reinicia pesos em
-        silêncio.
+        Nunca usa a rede, nunca desserializa código (só safetensors e JSON) e nunca reinicia pesos
+        em silêncio.
 
         Erros:
             ModelNotFoundError: não há modelo na pasta.
@@ -333,21 +334,23 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         chosen = _saved_shape_wins(saved, config)
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs["local_files_only"] = True
+        loaded: Any
         try:
-            model, info = super().from_pretrained(
+            loaded = super().from_pretrained(
                 folder, config=chosen, output_loading_info=True, **kwargs
             )
         except (RuntimeError, KeyError) as error:
             raise ModelFormatError(
                 f"Os pesos de '{folder}' não combinam com o config.json: {error}"
             ) from error
+        model, info = loaded
         lost = sorted(info.get("missing_keys") or []) + [
             str(item[0]) for item in info.get("mismatched_keys") or []
         ]
         if lost:
             raise ModelFormatError(
-                f"Faltam pesos em '{folder}' ({len(lost)}; o primeiro é {lost[0]}). O modelo não foi "
-                "carregado, para não responder com pesos sorteados."
+                f"Faltam pesos em '{folder}' ({len(lost)}; o primeiro é {lost[0]}). O modelo não "
+                "foi carregado, para não responder com pesos sorteados."
             )
         return (model, info) if wants_info else model
 
@@ -359,8 +362,8 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
     ) -> None:
         """Grava o modelo em ``model_dir``, um arquivo por componente.
 
-        Uma pasta nova só aparece quando está completa; numa que existe, só os arquivos do modelo são
-        trocados, o índice por último.
+        Uma pasta nova só aparece quando está completa; numa que existe, só os arquivos do modelo
+        são trocados, o índice por último.
 
         Erros:
             StorageError: o disco recusou; o que já existia continua valendo.

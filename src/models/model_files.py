@@ -6,9 +6,9 @@
     components/state_space.safetensors, moe, hypernet, growing     os que existirem
     model.safetensors.index.json     qual peso está em qual arquivo
 
-O transformers lê isso como um checkpoint fragmentado comum. Todos os arquivos são escritos sob nomes
-temporários e só então renomeados, o índice por último. Cada arquivo leva um ``save_id``; se uma queda
-misturar arquivos de duas gravações, a leitura percebe e diz, em vez de carregar pesos trocados.
+O transformers lê isso como um checkpoint fragmentado comum. Todos os arquivos são escritos sob
+nomes temporários e só então renomeados, o índice por último. Cada arquivo leva um ``save_id``; se
+uma queda misturar arquivos de duas gravações, a leitura percebe e diz.
 """
 
 import json
@@ -133,8 +133,8 @@ def check_folder(folder: str | os.PathLike) -> Path:
         )
     if (folder / "model.safetensors").exists():
         raise ModelFormatError(
-            f"Em '{folder}' há um model.safetensors ao lado do índice; o transformers leria só ele. "
-            "Se não foi você que o pôs ali, mova-o para outra pasta."
+            f"Em '{folder}' há um model.safetensors ao lado do índice; o transformers leria só "
+            "ele. Se não foi você que o pôs ali, mova-o para outra pasta."
         )
     index = read_json(folder / INDEX_FILE)
     weight_map = index.get("weight_map")
@@ -175,10 +175,10 @@ def _check_shards(folder: Path, names: set[str], save_id: str | None) -> None:
                 found = (shard.metadata() or {}).get("save_id")
         except (SafetensorError, OSError) as error:
             raise ModelFormatError(
-                f"'{path}' está danificado ({error}). Recupere uma cópia da pasta, ou treine de novo."
+                f"'{path}' está danificado ({error}). Recupere uma cópia da pasta ou treine-o."
             ) from error
         if save_id and found and found != save_id:
             raise ModelFormatError(
-                f"'{path}' é de outra gravação que não a do índice: uma gravação foi interrompida no "
-                "meio. Recupere um checkpoint de 'checkpoints/' ou uma cópia da pasta."
+                f"'{path}' é de outra gravação que não a do índice: uma gravação foi interrompida "
+                "no meio. Recupere um checkpoint de 'checkpoints/' ou uma cópia da pasta."
             )

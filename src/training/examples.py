@@ -1,8 +1,8 @@
 """De textos a exemplos de treino: quais tokens o modelo lê e quais ele deve aprender.
 
 - Texto corrido: ``<|endoftext|> texto <|endoftext|>``; todo token depois do primeiro é aprendido. O
-  que passa do contexto é cortado em janelas que dividem um token, de modo que cada token é aprendido
-  exatamente uma vez.
+  que passa do contexto é cortado em janelas que dividem um token, de modo que cada token é
+  aprendido exatamente uma vez.
 - Conversa: a persona vai num turno de sistema; só a resposta do assistente e o fim dela são
   aprendidos. Conversas longas viram janelas de trocas inteiras, cada uma com o seu sistema.
 """

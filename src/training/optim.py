@@ -1,9 +1,9 @@
 """O otimizador: Muon nas matrizes, AdamW no resto, e as matrizes do SSM mais devagar.
 
-Muon ortogonaliza o momento de cada matriz antes de aplicá-lo: todas as direções andam o mesmo tanto,
-e as raras também aprendem. A ortogonalização é a iteração de Newton-Schulz de grau 5, aqui em fp32 e em
-lote (matrizes da mesma forma juntas), porque em CPU o bf16 de ``torch.optim.Muon`` é lento
-(design, seção 4).
+Muon ortogonaliza o momento de cada matriz antes de aplicá-lo: todas as direções andam o mesmo
+tanto, e as raras também aprendem. A ortogonalização é a iteração de Newton-Schulz de grau 5, aqui
+em fp32 e em lote (matrizes da mesma forma juntas), porque em CPU o bf16 de ``torch.optim.Muon`` é
+lento.
 
 Fontes: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024);
 Loshchilov & Hutter, "Decoupled Weight Decay Regularization" (2019).
@@ -44,8 +44,8 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 class MuonAdamW(torch.optim.Optimizer):
     """Muon nos grupos com ``"muon": True``; AdamW nos demais.
 
-    Cada grupo traz ``params``, ``lr``, ``weight_decay`` e, se for de Muon, ``muon``. O passo de Muon é
-    multiplicado por ``sqrt(max(1, linhas / colunas))``, para que matrizes de formas diferentes andem
+    Cada grupo traz ``params``, ``lr``, ``weight_decay`` e, se for de Muon, ``muon``. O passo
+    de Muon é multiplicado por ``sqrt(max(1, linhas / colunas))``, para que formas diferentes andem
     parecido.
     """
 
@@ -60,7 +60,7 @@ class MuonAdamW(torch.optim.Optimizer):
         super().__init__(groups, defaults | {"lr": 1e-3, "weight_decay": 0.0})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Atualiza todos os parâmetros que têm gradiente."""
         loss = None
         if closure is not None:

@@ -1,8 +1,9 @@
 """Empacotamento: várias sequências por linha, sem que uma enxergue a outra.
 
-Preencher cada conversa até o tamanho do bloco desperdiça de 70 % a 80 % da conta. Aqui as sequências
-são arrumadas lado a lado em linhas de comprimento fixo; ``position_ids`` recomeça em 0 em cada uma, e
-o modelo usa isso para separar atenção, estado do SSM e contexto (``LunaModel.forward``).
+Preencher cada conversa até o tamanho do bloco desperdiça de 70 % a 80 % da conta. Aqui as
+sequências são arrumadas lado a lado em linhas de comprimento fixo; ``position_ids`` recomeça em 0
+em cada uma, e o modelo usa isso para separar atenção, estado do SSM e contexto
+(``LunaModel.forward``).
 
 O arranjo é o best-fit decrescente (Ding et al., "Fewer Truncations Improve Language Modeling",
 2024): da maior sequência à menor, cada uma vai para a linha em que sobra menos espaço.

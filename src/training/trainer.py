@@ -80,7 +80,7 @@ class LunaTrainer:
         self.device = resolve_device(device)
         self.show_progress = show_progress
         self.tokenizer = LunaTokenizer(self.config).load(self.folder / "tokenizer")
-        self.model = LunaModel.from_pretrained(self.folder)
+        self.model: Any = LunaModel.from_pretrained(self.folder)
         self.settings = self._hardware_settings()
         self.last_summary: TrainingSummary | None = None
         self.steps_done = 0
@@ -88,7 +88,7 @@ class LunaTrainer:
 
     @property
     def preset(self) -> Preset:
-        """O tamanho pronto de largura mais próxima, de onde vêm taxa e lote quando não escolhidos."""
+        """O tamanho pronto de largura mais próxima, de onde vêm taxa e lote não escolhidos."""
         width = self.model.config.n_embd
         return min(PRESETS.values(), key=lambda preset: abs(preset.hidden_size - width))
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from src.utils.dedup import deduplicate as drop_duplicates
 from src.utils.dedup import split_documents
@@ -379,6 +379,30 @@ def _require_documents(documents: list[Document], report: LoadReport) -> None:
         f"Nenhum texto aproveitável em {', '.join(report.files_read[:_LISTED_REASONS])}; esperado "
         f"texto, diálogos ou registros (ver 'Preparação de Dados' no README.md).{listed}"
     )
+
+
+@overload
+def load_data_from_patterns(
+    patterns: PathLike | Iterable[PathLike],
+    auto_split: Literal[True] = True,
+    *,
+    valid_fraction: float = ...,
+    seed: int = ...,
+    max_file_mb: float = ...,
+    report: LoadReport | None = ...,
+) -> tuple[list[Document], list[Document]]: ...
+
+
+@overload
+def load_data_from_patterns(
+    patterns: PathLike | Iterable[PathLike],
+    auto_split: Literal[False],
+    *,
+    valid_fraction: float = ...,
+    seed: int = ...,
+    max_file_mb: float = ...,
+    report: LoadReport | None = ...,
+) -> list[Document]: ...
 
 
 def load_data_from_patterns(
