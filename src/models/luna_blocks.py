@@ -181,7 +181,7 @@ class LunaTransformer(ComponentInit, GPT2Model):
             end = GrowingNetwork(self.ln_f, config.max_extra_layers, config.growth_threshold)
             for _ in range(config.extra_layers):
                 end.add_layer(config.hidden_size, config.hidden_size)
-            self.ln_f: nn.Module = end
+            self.ln_f = end  # type: ignore[assignment]
         self.post_init()
 
 

@@ -279,7 +279,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         if prompt is not None:
             chosen = generation_config or self.generation_config
             self._limit_length(prompt.shape[-1], chosen, kwargs)
-        generate: Any = super().generate
+        generate: Any = super().generate  # type: ignore[misc]
         return generate(inputs, generation_config=generation_config, **kwargs)
 
     def _limit_length(self, prompt: int, chosen: GenerationConfig, kwargs: dict[str, Any]) -> None:
