@@ -12,7 +12,7 @@ from src.config.config import MODES, Config
 from src.config.personas import Persona, get_persona
 from src.models.luna_model import LunaModel
 from src.models.tokenizer import LunaTokenizer
-from src.utils.errors import UsageError
+from src.utils.errors import LunaError, UsageError
 from src.utils.hardware_utils import resolve_device
 from src.utils.model_store import ModelStore
 
@@ -244,7 +244,7 @@ class LunaChat:
         except KeyboardInterrupt:
             print("\n(resposta interrompida)", file=sys.stderr)
             return
-        except UsageError as error:
+        except LunaError as error:
             print(f"\n{error}", file=sys.stderr)
             return
         print("" if answer else "(sem resposta)")
