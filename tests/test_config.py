@@ -107,7 +107,9 @@ def test_changing_depth_or_width_recomputes_what_depends_on_them():
 
 def test_config_is_imported_without_torch():
     code = "import sys, src.config.config as c; c.Config(); print('torch' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "False"
 
 
