@@ -62,6 +62,26 @@ def test_from_scratch_accepts_the_whole_config_and_the_lightweight_mode():
     assert 256 % model.config.n_head == 0
 
 
+def test_new_weights_have_the_scale_of_gpt2_in_every_part():
+    """Nada fica com memória não iniciada, e as saídas residuais nascem menores (GPT-2)."""
+    torch.manual_seed(0)
+    switches = {"use_state_space": True, "use_moe": True, "use_hypernet": True}
+    config = tiny_config(n_embd=64, **switches, use_growing=True, emotional_routing=True)
+    model = LunaModel.from_scratch(config)
+    state = model.state_dict()
+    assert all(bool(t.isfinite().all()) and float(t.abs().max()) <= 1.0 for t in state.values())
+    residual = 0.02 / (2 * config.n_layer) ** 0.5
+    blocks = "model.transformer.h."
+    assert float(state[blocks + "1.attn.c_proj.weight"].std()) == pytest.approx(residual, rel=0.1)
+    expert = state[blocks + "1.mlp.experts.0.proj.weight"]
+    assert float(expert.std()) == pytest.approx(residual, rel=0.1)
+    assert float(state[blocks + "1.attn.c_attn.weight"].std()) == pytest.approx(0.02, rel=0.1)
+    assert float(state[blocks + "1.hyper.hyper.to_u.weight"].abs().max()) == 0
+    assert float(state[blocks + "0.ssm.A"].diagonal().max()) == pytest.approx(
+        torch.exp(torch.tensor(-1 / 32.0)).item()
+    )
+
+
 def test_folder_has_one_file_per_component_and_a_standard_index(saved):
     names = {p.relative_to(saved).as_posix() for p in saved.rglob("*") if p.is_file()}
     parts = {f"components/{n}.safetensors" for n in ("base", "moe", "state_space")}

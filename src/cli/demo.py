@@ -15,7 +15,7 @@ from src.config.config import Config
 
 DEMO_NAME = "LunaDemo"
 DEMO_SIZE = "nano"
-DEMO_EPOCHS = 16.0
+DEMO_EPOCHS = 45.0
 SHOWN_QUESTIONS = 10
 
 

@@ -71,6 +71,7 @@ class TrainingConfig:
     learning_rate: float | None = option(None, "taxa de aprendizado", type=float, minimum=0.0)
     batch_size: int | None = option(None, "sequências por passo", type=int, minimum=1)
     gradient_accumulation: int = option(1, "passos somados por atualização", minimum=1)
+    dropout: float | None = option(None, "parte das ativações zerada", type=float, minimum=0.0)
     weight_decay: float = option(0.1, "decaimento dos pesos", minimum=0.0, maximum=1.0)
     warmup_fraction: float = option(0.05, "fração dos passos em aquecimento", minimum=0, maximum=1)
     max_grad_norm: float = option(1.0, "corte da norma do gradiente", minimum=0.0)

@@ -52,6 +52,7 @@ class LunaBlock(GPT2Block):
         d = config.hidden_size
         self.attn: Any
         self.mlp: Any
+        self.dropout = nn.Dropout(config.resid_pdrop)  # atenção e MLP do GPT-2 já têm o seu
         self.ssm: StateSpaceLayer | None = None
         self.hyper: HyperLinear | None = None
         if layer_idx in config.active_ssm_layers:
@@ -110,12 +111,13 @@ class LunaBlock(GPT2Block):
         y, states = self.ssm(x, luna.mask, luna.keep, state, return_states=True)
         if layer is not None:
             layer.append_states("ssm", states)
-        return y
+        return self.dropout(y)
 
     def _feed_forward(self, x: Tensor, luna: PassContext, layer: HybridCacheLayer | None) -> Tensor:
         if isinstance(self.mlp, MoEBlock):
             y, losses = self.mlp(x, luna.emotion, return_losses=True)
             luna.moe_losses.append(losses)
+            y = self.dropout(y)
         else:
             y = self.mlp(x)
         if self.hyper is None:

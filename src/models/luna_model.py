@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.cache_utils import Cache
+from transformers.initialization import no_init_weights
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from src.config.config import Config
@@ -99,7 +100,8 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.model = LunaLMHead(config)
+        with no_init_weights():  # cada nível iniciaria tudo de novo; basta uma vez, no fim
+            self.model = LunaLMHead(config)
         self.post_init()
         _tell_peft()
 

@@ -35,6 +35,8 @@ from src.utils.model_store import ModelStore
 logger = logging.getLogger(__name__)
 
 TRAIN_SAMPLE_ROWS = 32  # linhas do próprio treino avaliadas no fim
+#: Repetir os mesmos dados faz decorar; o dropout segura um pouco (medido em docs/LOG.md).
+REPEATED_EPOCHS, REPEATED_DROPOUT = 8, 0.1
 
 
 class _LunaHFTrainer(Trainer):
@@ -202,6 +204,7 @@ class LunaTrainer:
             callbacks=[progress, metrics, *callbacks],
         )
         trainer.ssm_lr_scale = self.config.training.ssm_lr_scale
+        set_dropout(self.model, self._dropout(arguments))
         for name in ("PrinterCallback", "ProgressCallback"):
             _drop_callback(trainer, name)
         self._trainer = trainer
@@ -296,6 +299,13 @@ class LunaTrainer:
         except (ValueError, TypeError) as error:
             raise UsageError(f"train_supervised(): argumento não aceito: {error}") from error
 
+    def _dropout(self, arguments: TrainingArguments) -> float:
+        """O dropout escolhido; senão 0, ou 0,1 quando os mesmos dados passam muitas vezes."""
+        chosen = self.config.training.dropout
+        if chosen is not None:
+            return chosen
+        return REPEATED_DROPOUT if arguments.num_train_epochs >= REPEATED_EPOCHS else 0.0
+
     # ------------------------------------------------------------------ avaliação e gravação
 
     def _measure(self, dataset: PackedDataset | None, max_rows: int | None = None) -> Any:
@@ -349,6 +359,13 @@ class LunaTrainer:
         """Passos dados até agora, inclusive no treino em andamento."""
         running = int(self._trainer.state.global_step) if self._trainer else 0
         return self.steps_done + running
+
+
+def set_dropout(model: torch.nn.Module, probability: float) -> None:
+    """Põe ``probability`` em todo dropout do caminho residual (o da atenção fica em zero)."""
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Dropout) and not name.endswith("attn_dropout"):
+            module.p = probability
 
 
 def _is_main_process() -> bool:
