@@ -25,7 +25,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python main.py demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python main.py test
+	PYTEST_ADDOPTS="--cov=src --cov-report=term:skip-covered --cov-fail-under=90" $(BIN)/python main.py test
 
 check: $(VENV)/.installed-dev
 	$(BIN)/black --check --quiet main.py src tests benchmarks

@@ -19,7 +19,6 @@ ARGPARSE_MESSAGES = {
     "options": "opções",
     "positional arguments": "argumentos",
     "show this help message and exit": "mostra esta ajuda e sai",
-    "show program's version number and exit": "mostra a versão e sai",
     "the following arguments are required: %s": "falta(m): %s",
     "unrecognized arguments: %s": "não reconhecido(s): %s",
     "expected one argument": "esperado um valor",
@@ -30,8 +29,7 @@ ARGPARSE_MESSAGES = {
     ),
     "argument %(argument_name)s: %(message)s": "opção %(argument_name)s: %(message)s",
     "%(prog)s: error: %(message)s\n": "%(prog)s: erro: %(message)s\n",
-    "not allowed with argument %s": "não pode ser usada com %s",
-    "one of the arguments %s is required": "é preciso uma destas: %s",
+    "ignored explicit argument %r": "não recebe valor (veio %r)",
 }
 argparse._ = lambda text: ARGPARSE_MESSAGES.get(text, text)  # type: ignore[attr-defined]
 
@@ -76,7 +74,12 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Ajuda de um comando: main.py COMANDO --help",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"LunaGPT {VERSION}")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"LunaGPT {VERSION}",
+        help="mostra a versão e sai",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMANDO", title="comandos")
     common = common_options()
 
@@ -170,6 +173,17 @@ def _test(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Roda um comando e devolve o código de saída: 0, 1 (falha), 2 (uso) ou 130 (Ctrl-C)."""
+    try:
+        code = dispatch(argv)
+        sys.stdout.flush()  # aqui, e não no fim do processo, onde a falha não se pode tratar
+        return code
+    except BrokenPipeError:  # quem lia a saída foi embora (| head)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def dispatch(argv: list[str] | None) -> int:
+    """Lê a linha de comando e chama o comando escolhido."""
     parser = build_parser()
     try:
         args = parser.parse_args(argv)

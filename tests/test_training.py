@@ -335,7 +335,7 @@ def test_lightweight_changes_the_pace_never_the_weights_shape(config, saved_mode
 
 def test_trust_is_worded_by_the_figures():
     assert "ainda pequeno demais para responder bem" in trust_in_words(2.6)
-    assert "inventa fatos" in trust_in_words(1.8)
+    assert "inventa fatos" in trust_in_words(1.5)
     assert "decorou o treino" in trust_in_words(2.6, 0.1)
     assert "--valid_data" in trust_in_words(None)
     assert "Quanto confiar" in "\n".join(TrainingSummary(3, 10, 1.0).lines())

@@ -72,7 +72,7 @@ def one_shot_prompt(args: argparse.Namespace) -> str | None:
     if args.prompt is not None and args.prompt != "-":
         prompt = args.prompt
     elif args.prompt == "-" or not sys.stdin.isatty():
-        prompt = sys.stdin.read()
+        prompt = read_stdin()
     else:
         if args.json:
             raise UsageError("--json precisa de uma pergunta: use -p 'sua pergunta'.")
@@ -82,6 +82,21 @@ def one_shot_prompt(args: argparse.Namespace) -> str | None:
             "A pergunta veio vazia: use -p 'sua pergunta', ou escreva algo na entrada."
         )
     return str(prompt).strip()
+
+
+def read_stdin() -> str:
+    """Toda a entrada padrão: UTF-8, ou Windows-1252 se não for.
+
+    O que o Python suporia da codificação depende do sistema e do locale, e um pipe não a informa.
+    """
+    binary = getattr(sys.stdin, "buffer", None)
+    if binary is None:  # um substituto, como os dos testes
+        return str(sys.stdin.read())
+    data = binary.read()
+    try:
+        return str(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return str(data.decode("cp1252", errors="replace"))
 
 
 def answer_once(args: argparse.Namespace, chat: Any, prompt: str) -> dict[str, Any] | None:

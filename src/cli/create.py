@@ -20,6 +20,7 @@ from src.utils.errors import ConfigError, NoDataError
 logger = logging.getLogger(__name__)
 MIN_CHARACTERS = 1024  # menos que isso não dá um vocabulário
 MIN_VOCABULARY = 512
+SMALLEST_VOCABULARY = 264  # os 256 bytes e os tokens de controle
 CHARACTERS_PER_TOKEN = 40
 
 
@@ -30,6 +31,8 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     size = choose_size(option(args.size, config.model_choices.get("size", "auto")))
     store = ModelStore(config.paths.models_dir)
     store.check_free(args.name, args.force)
+    if not args.base:
+        config.model = planned_model(config, size)  # valores recusados aparecem antes do trabalho
     texts = training_texts(args, config)
     quiet_libraries()
     with store.lock(args.name):
@@ -58,11 +61,25 @@ def choose_size(asked: str) -> str:
         from src.utils.hardware_utils import choose_preset, detect_hardware
 
         return choose_preset(detect_hardware())
-    if asked not in PRESETS:
+    if not isinstance(asked, str) or asked not in PRESETS:
         raise ConfigError(
             f"--size {asked!r}: não existe. Escolha entre auto, {', '.join(PRESETS)}."
         )
     return asked
+
+
+def planned_model(config: Config, size: str) -> Any:
+    """A ModelConfig do tamanho e do ``--config``; o vocabulário só se sabe depois dos textos.
+
+    Erros:
+        ConfigError: um campo da seção ``model`` não existe ou tem valor não aceito.
+    """
+    planned = Config(model=config.model_choices | {"size": size}).model
+    if planned.vocab_size < SMALLEST_VOCABULARY:
+        raise ConfigError(
+            f"model.vocab_size={planned.vocab_size}: esperado no mínimo {SMALLEST_VOCABULARY}."
+        )
+    return planned
 
 
 def training_texts(args: argparse.Namespace, config: Config) -> list[str]:
@@ -94,7 +111,7 @@ def build(args: argparse.Namespace, config: Config, size: str, texts: list[str],
         config.tokenizer.vocab_size = vocabulary_size(config, size, texts)
         say(args, f"Treinando o tokenizador ({len(texts)} textos)...")
         tokenizer = LunaTokenizer(config).train(texts)
-        model = _from_scratch(config, size, tokenizer)
+        model = _from_scratch(config, tokenizer)
     what = f"sobre {args.base}" if args.base else f"tamanho {size}"
     say(args, f"{parameters_text(model.parameter_count())} de parâmetros, {what}.")
 
@@ -128,16 +145,14 @@ def token_ids(tokenizer: Any) -> dict[str, int]:
     }
 
 
-def _from_scratch(config: Config, size: str, tokenizer: Any) -> Any:
+def _from_scratch(config: Config, tokenizer: Any) -> Any:
     import torch
 
-    from src.config.model_config import ModelConfig
     from src.models.luna_model import LunaModel
 
-    choices = {k: v for k, v in config.model_choices.items() if k != "size"}
-    choices["vocab_size"] = tokenizer.get_vocab_size()
     torch.manual_seed(config.training.seed)
-    config.model = ModelConfig.from_preset(size, **(choices | token_ids(tokenizer)))
+    vocab_size = tokenizer.get_vocab_size()
+    config.model = config.model.replaced(vocab_size=vocab_size, **token_ids(tokenizer))
     return LunaModel.from_scratch(config.model)
 
 

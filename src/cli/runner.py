@@ -26,14 +26,13 @@ def run(args: argparse.Namespace) -> int:
         _prepare(args)
         module = importlib.import_module(f"src.cli.{args.command}")
         result = module.run(args, load_config(args))
-        if args.json and result is not None:
+        if args.json and isinstance(result, dict):
             print(json.dumps(result, ensure_ascii=False))
-        return 0 if not isinstance(result, int) else result
+        return exit_code(result)
     except KeyboardInterrupt as error:
         return _interrupted(error, args)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:  # main.py trata
+        raise
     except LunaError as error:
         return _failed(error, error.exit_code, args)
     except MemoryError as error:
@@ -45,6 +44,13 @@ def run(args: argparse.Namespace) -> int:
     except Exception as error:  # o que não se previu também sai sem traceback
         hint = "Isto é um defeito do LunaGPT; com --debug aparecem os detalhes para o relato."
         return _failed(error, 1, args, f"Erro inesperado ({type(error).__name__}): {error}. {hint}")
+
+
+def exit_code(result: int | dict[str, Any] | None) -> int:
+    """O código de saída que o resultado de um comando pede; 0 se não pede nenhum."""
+    if isinstance(result, dict):
+        return int(result.get("exit_code", 0))
+    return result or 0
 
 
 def _prepare(args: argparse.Namespace) -> None:

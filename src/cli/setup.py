@@ -8,7 +8,7 @@ from src.cli.runner import say
 from src.config.config import Config
 
 
-def run(args: argparse.Namespace, config: Config) -> int | dict[str, Any]:
+def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     """Confere; sem ``--check``, instala. O código de saída é 1 se algo ainda falta."""
     from src.utils.dependency_utils import check_and_install_dependencies
 
@@ -25,4 +25,4 @@ def run(args: argparse.Namespace, config: Config) -> int | dict[str, Any]:
         say(args, f"Tudo certo: {len(report.satisfied)} dependências conferidas.")
     else:
         say(args, f"Para instalar: {report.command}")
-    return asdict(report) | {"ok": report.ok} if args.json else int(not report.ok)
+    return asdict(report) | {"ok": report.ok, "exit_code": int(not report.ok)}

@@ -9,8 +9,8 @@ from src.config.config import Config
 from src.utils.errors import LunaError
 
 
-def run(args: argparse.Namespace, config: Config) -> int:
-    """Devolve o código de saída do pytest.
+def run(args: argparse.Namespace, config: Config) -> dict[str, int]:
+    """Devolve o código de saída do pytest; com ``--json``, o relato dele vai para stderr.
 
     Erros:
         DependencyError: falta o pytest. LunaError: não há testes (pacote instalado, sem o código).
@@ -28,4 +28,5 @@ def run(args: argparse.Namespace, config: Config) -> int:
         command += ["-m", "not slow"]
     if args.quiet:
         command += ["-q"]
-    return subprocess.run(command, cwd=root, check=False).returncode
+    output = sys.stderr if args.json else None
+    return {"exit_code": subprocess.run(command, cwd=root, check=False, stdout=output).returncode}

@@ -28,16 +28,20 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     try:
         summary = trainer.train_supervised(train, valid, **trainer_options(args))
     except KeyboardInterrupt as error:
-        done = trainer.last_summary.steps if trainer.last_summary else 0
-        raise KeyboardInterrupt(
-            f"Treino interrompido; o aprendido em {done} passos está salvo. "
-            f"Para continuar: python main.py train --model {args.model}"
-        ) from error
+        raise KeyboardInterrupt(interrupted_text(trainer, args.model)) from error
     summary.notes = []
     for line in summary.lines():
         say(args, line)
     say(args, f"Converse: python main.py chat --model {args.model}")
     return summary.to_dict() | {"model": args.model}
+
+
+def interrupted_text(trainer: Any, model: str) -> str:
+    """O que dizer de um Ctrl-C: o que está salvo e como continuar."""
+    saved = "o modelo está como antes"  # parou antes de gravar
+    if trainer.last_summary:
+        saved = f"o aprendido em {trainer.last_summary.steps} passos está salvo"
+    return f"Treino interrompido; {saved}. Para continuar: python main.py train --model {model}"
 
 
 def trainer_options(args: argparse.Namespace) -> dict[str, Any]:

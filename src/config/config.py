@@ -238,6 +238,10 @@ class Config:
         """
         if not isinstance(values, dict):
             raise ConfigError(f"configuração {values!r}: esperado um objeto com seções.")
+        if not isinstance(values.get("model", {}), dict):
+            raise ConfigError(
+                f"seção model={values['model']!r}: esperado um objeto com os campos dela."
+            )
         return cls(**values)
 
     @classmethod

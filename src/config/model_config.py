@@ -17,6 +17,7 @@ from src.config.presets import LIGHTWEIGHT_HIDDEN_SIZE, LIGHTWEIGHT_NUM_LAYERS, 
 logger = logging.getLogger(__name__)
 
 SSM_MODES = ("replace", "parallel")
+LAYER_LISTS = ("ssm_layers", "moe_layers", "hyper_layers")
 EMOTION_DIM = 6  # as seis emoções de src/models/emotion.py
 PERSONA_DIM = 8  # dimensão do vetor de persona que a HyperNetwork recebe
 
@@ -96,6 +97,7 @@ class ModelConfig(GPT2Config):
     def __post_init__(self, **kwargs: Any) -> None:
         for alias in [name for name in kwargs if name in self.attribute_map]:
             setattr(self, alias, kwargs.pop(alias))
+        self._check_types()
         self._check_dimensions()
         heads = largest_head_count(self.n_embd, self.n_head)
         if heads != self.n_head:
@@ -109,6 +111,19 @@ class ModelConfig(GPT2Config):
         self._fill_layers()
         self._check_components()
         super().__post_init__(**kwargs)
+
+    def _check_types(self) -> None:
+        """Os tipos dos campos próprios; os herdados, a GPT2Config confere."""
+        for name, kind in ModelConfig.__annotations__.items():
+            value = getattr(self, name)
+            if kind is bool and not isinstance(value, bool):
+                raise ConfigError(f"{name}={value!r}: esperado true ou false.")
+            if kind is int and type(value) is not int:
+                raise ConfigError(f"{name}={value!r}: esperado um número inteiro.")
+            if kind is float and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                raise ConfigError(f"{name}={value!r}: esperado um número.")
+            if name in LAYER_LISTS and not _is_layer_list(value):
+                raise ConfigError(f"{name}={value!r}: esperada uma lista de números inteiros.")
 
     def _check_dimensions(self) -> None:
         for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
@@ -138,7 +153,7 @@ class ModelConfig(GPT2Config):
             )
         if self.ssm_mode not in SSM_MODES:
             raise ConfigError(f"ssm_mode={self.ssm_mode!r}: esperado um de {', '.join(SSM_MODES)}.")
-        for name in ("ssm_layers", "moe_layers", "hyper_layers"):
+        for name in LAYER_LISTS:
             out = [i for i in getattr(self, name) if not 0 <= i < self.n_layer]
             if out:
                 raise ConfigError(
@@ -241,6 +256,13 @@ class ModelConfig(GPT2Config):
             n_embd=min(self.n_embd, LIGHTWEIGHT_HIDDEN_SIZE),
             n_layer=min(self.n_layer, LIGHTWEIGHT_NUM_LAYERS),
         )
+
+
+def _is_layer_list(value: Any) -> bool:
+    """Se ``value`` serve como lista de blocos; ``None`` é a lista padrão."""
+    return value is None or (
+        isinstance(value, (list, tuple)) and all(type(item) is int for item in value)
+    )
 
 
 def require_positive(name: str, value: Any) -> None:

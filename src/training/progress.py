@@ -1,6 +1,7 @@
 """Acompanhamento do treino: barra com tokens por segundo e tempo que falta, e métricas em JSONL."""
 
 import json
+import logging
 import sys
 import time
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+logger = logging.getLogger(__name__)
 
 BAR_FORMAT = (
     "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} passos{postfix}, faltam {remaining}"
@@ -104,6 +107,7 @@ class MetricsCallback(TrainerCallback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.enabled = True
 
     def on_log(
         self,
@@ -113,10 +117,14 @@ class MetricsCallback(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Grava uma linha."""
-        if not logs or not state.is_world_process_zero:
+        """Grava uma linha; se o disco recusar, avisa uma vez e o treino segue sem as métricas."""
+        if not (logs and self.enabled and state.is_world_process_zero):
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         record = {"step": state.global_step, "time": time.time(), **logs}
-        with open(self.path, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        except OSError as error:
+            self.enabled = False
+            logger.warning("As métricas não vão mais para '%s': %s", self.path, error.strerror)

@@ -5,22 +5,22 @@ from typing import Any
 
 from src.evaluation.likelihood import Likelihood
 
-#: Bits por byte na validação -> o que esperar. Os limites são uma régua de leitura, não uma
-#: medida: cerca de 2,2 é onde a ortografia e as frases curtas começam a se sustentar, e modelos
-#: grandes de hoje ficam abaixo de 0,9 em português comum.
+#: Bits por byte na validação -> o que esperar. É uma régua de leitura, feita olhando respostas de
+#: modelos pequenos deste projeto: com 2,2 ainda saem palavras soltas. Modelos grandes de hoje ficam
+#: abaixo de 0,9 em português comum.
 TRUST_LEVELS = (
     (
-        2.2,
+        1.8,
         "ainda pequeno demais para responder bem: espere frases soltas e fatos inventados. "
         "Mais dados e mais tempo de treino ajudam",
     ),
     (
-        1.5,
+        1.3,
         "forma frases em português, mas inventa fatos e se perde em conversas longas: "
         "não confie no que ele afirma",
     ),
     (
-        1.0,
+        0.95,
         "escreve com fluência sobre o que viu no treino; confira tudo o que for fato",
     ),
     (0.0, "escreve muito bem para o seu tamanho; ainda assim, confira tudo o que for fato"),

@@ -35,6 +35,7 @@ from src.utils.model_store import ModelStore
 logger = logging.getLogger(__name__)
 
 TRAIN_SAMPLE_ROWS = 32  # linhas do próprio treino avaliadas no fim
+MAX_EVAL_LOGITS = 2**26  # números em ponto flutuante
 #: Repetir os mesmos dados faz decorar; o dropout segura um pouco (medido em docs/LOG.md).
 REPEATED_EPOCHS, REPEATED_DROPOUT = 8, 0.1
 
@@ -176,7 +177,6 @@ class LunaTrainer:
         )
         self.steps_done += summary.steps
         self._finish(summary, train, valid, arguments, train_data)
-        self.last_summary = summary
         if interruption is not None:
             raise interruption
         return summary
@@ -222,6 +222,7 @@ class LunaTrainer:
         self.model.eval()
         if _is_main_process():
             self.model.save(self.folder)
+        self.last_summary = summary  # um Ctrl-C durante as medidas já encontra tudo salvo
         if not summary.interrupted:
             summary.after = self._measure(valid)
             summary.train = self._measure(train, TRAIN_SAMPLE_ROWS)
@@ -320,12 +321,16 @@ class LunaTrainer:
         self.model.eval()
         batches = (
             {name: tensor.to(self.device) for name, tensor in batch.items()}
-            for batch in DataLoader(rows, batch_size=8)
+            for batch in DataLoader(rows, batch_size=self._eval_batch_size(dataset.length))
         )
         sizes = torch.tensor(self.tokenizer.bytes_per_token())
         result = measure(self.model, batches, sizes)
         self.model.train(training)
         return result
+
+    def _eval_batch_size(self, length: int) -> int:
+        """Linhas por lote na avaliação: até 8, com os logits [B, L, V] abaixo de 256 MB."""
+        return max(1, min(8, MAX_EVAL_LOGITS // (length * self.model.config.vocab_size)))
 
     def eval(self, data: Sequence[str], max_position_embeddings: int | None = None) -> Likelihood:
         """Mede ``data`` (textos, conversas ou instruções) com o modelo atual.
