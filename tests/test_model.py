@@ -3,8 +3,6 @@
 import errno
 import json
 import shutil
-import tempfile
-import unittest
 
 import pytest
 import torch
@@ -35,24 +33,6 @@ def saved(tmp_path):
     """A pasta de um modelo híbrido salvo."""
     make_model(tiny_config(use_state_space=True, use_moe=True)).save(tmp_path / "m")
     return tmp_path / "m"
-
-
-class TestReferenceSample(unittest.TestCase):
-    """O teste de integração da referência, com uma configuração menor."""
-
-    def test_luna_model_with_components(self):
-        """Teste da integração dos componentes na LunaModel"""
-        model_config = ModelConfig(
-            use_state_space=True, use_moe=True, n_embd=32, n_layer=2, n_head=2, vocab_size=300
-        )
-        model = LunaModel.from_scratch(model_config)
-        self.assertIsNotNone(model.moe_blocks)
-
-        # Verificar se o modelo salva e carrega corretamente
-        with tempfile.TemporaryDirectory() as tmpdirname:
-            model.save(tmpdirname)
-            loaded_model = LunaModel.from_pretrained(tmpdirname, model_config)
-            self.assertIsNotNone(loaded_model.moe_blocks)
 
 
 def test_from_scratch_accepts_the_whole_config_and_the_lightweight_mode():

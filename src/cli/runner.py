@@ -5,7 +5,9 @@ import importlib
 import json
 import logging
 import os
+import shutil
 import sys
+import textwrap
 import traceback
 from pathlib import Path
 from typing import Any
@@ -89,8 +91,11 @@ def _interrupted(error: KeyboardInterrupt, args: argparse.Namespace) -> int:
 
 def say(args: argparse.Namespace, text: str) -> None:
     """Uma linha para a pessoa, em stderr; calada com ``--quiet`` ou ``--json``."""
-    if not (args.quiet or args.json):
-        print(text, file=sys.stderr, flush=True)
+    if args.quiet or args.json:
+        return
+    if sys.stderr.isatty():
+        text = textwrap.fill(text, shutil.get_terminal_size().columns - 1)
+    print(text, file=sys.stderr, flush=True)
 
 
 def read_texts(args: argparse.Namespace, config: Config, patterns: list[str]) -> list[Any]:
