@@ -113,7 +113,7 @@ def build(args: argparse.Namespace, config: Config, size: str, texts: list[str],
         tokenizer = LunaTokenizer(config).train(texts)
         model = _from_scratch(config, tokenizer)
     what = f"sobre {args.base}" if args.base else f"tamanho {size}"
-    say(args, f"{parameters_text(model.parameter_count())} de parâmetros, {what}.")
+    say(args, f"{parameters_text(model.parameter_count())}, {what}.")
 
     def fill(folder: Path) -> None:
         tokenizer.save(folder / "tokenizer")

@@ -5,7 +5,9 @@ na última tela foi medido ali, na hora.
 """
 
 import argparse
+import contextlib
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,8 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     say(args, "[1/4] Criando um modelo pequeno com os dados de exemplo")
     create_model(args, config)
     say(args, f"[2/4] Treinando ({DEMO_EPOCHS:.0f} passadas pelos dados; alguns minutos)")
-    summary, baseline = train_and_measure(args, config)
+    with contextlib.redirect_stdout(sys.stderr):  # o transformers e o wandb escrevem em stdout
+        summary, baseline = train_and_measure(args, config)
     say(args, "[3/4] Fazendo as perguntas de exemplo")
     answers = ask(config, read_questions(bundled_data() / "valid" / "perguntas_demo.jsonl"))
     say(args, "[4/4] Pronto")

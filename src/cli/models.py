@@ -45,7 +45,7 @@ def _list(args: argparse.Namespace, store: ModelStore) -> dict[str, Any]:
             count = parameters_text(entry.parameters) if entry.parameters else "?"
             state = "" if entry.complete else "  (incompleto)"
             when = entry.modified.strftime("%d/%m/%Y %H:%M")
-            print(f"{entry.name:<24} {size:>12}  {count:>14} parâmetros  {when}{state}")
+            print(f"{entry.name:<24} {size:>12}  {count:>24}  {when}{state}")
     if not entries:
         say(args, "Nenhum modelo ainda. Crie um: python main.py create --name MeuLunaGPT")
     return {

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         _prepare(args)
         module = importlib.import_module(f"src.cli.{args.command}")
         result = module.run(args, load_config(args))
-        if args.json and isinstance(result, dict):
+        if args.json and isinstance(result, dict) and is_main_process():
             print(json.dumps(result, ensure_ascii=False))
         return exit_code(result)
     except KeyboardInterrupt as error:
@@ -46,6 +46,11 @@ def run(args: argparse.Namespace) -> int:
     except Exception as error:  # o que não se previu também sai sem traceback
         hint = "Isto é um defeito do LunaGPT; com --debug aparecem os detalhes para o relato."
         return _failed(error, 1, args, f"Erro inesperado ({type(error).__name__}): {error}. {hint}")
+
+
+def is_main_process() -> bool:
+    """Se este é o processo que fala: o único, ou o primeiro dos que o torchrun lançou."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def exit_code(result: int | dict[str, Any] | None) -> int:
@@ -91,7 +96,7 @@ def _interrupted(error: KeyboardInterrupt, args: argparse.Namespace) -> int:
 
 def say(args: argparse.Namespace, text: str) -> None:
     """Uma linha para a pessoa, em stderr; calada com ``--quiet`` ou ``--json``."""
-    if args.quiet or args.json:
+    if args.quiet or args.json or not is_main_process():
         return
     if sys.stderr.isatty():
         text = textwrap.fill(text, shutil.get_terminal_size().columns - 1)
@@ -133,10 +138,12 @@ def bundled_data() -> Path:
 
 
 def parameters_text(count: int) -> str:
-    """Um número de parâmetros em palavras: ``2,1 milhões``."""
-    if count >= 1_000_000:
-        return f"{count / 1e6:.1f} milhões".replace(".", ",")
-    return f"{count:,}".replace(",", ".")
+    """``1,8 milhão de parâmetros``, ``2,1 milhões de parâmetros`` ou ``253.392 parâmetros``."""
+    millions = round(count / 1e6, 1)
+    if millions < 1:
+        return f"{count:,} parâmetros".replace(",", ".")
+    word = "milhão" if millions < 2 else "milhões"
+    return f"{millions:.1f} {word} de parâmetros".replace(".", ",")
 
 
 def option(value: Any, default: Any) -> Any:

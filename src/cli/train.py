@@ -1,6 +1,8 @@
 """``train``: treina um modelo que existe."""
 
 import argparse
+import contextlib
+import sys
 from typing import Any
 
 from src.cli.runner import bundled_data, option, quiet_libraries, read_texts, say
@@ -16,6 +18,21 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
         config.training.lightweight = True
     train, valid = read_data(args, config)
     quiet_libraries()
+    with contextlib.redirect_stdout(sys.stderr):  # o transformers e o wandb escrevem em stdout
+        summary = supervised(args, config, train, valid)
+    summary.notes = []
+    for line in summary.lines():
+        say(args, line)
+    say(args, f"Converse: python main.py chat --model {args.model}")
+    return summary.to_dict() | {"model": args.model}
+
+
+def supervised(args: argparse.Namespace, config: Config, train: list, valid: list) -> Any:
+    """Treina, dizendo antes o que a máquina ou ``--lightweight`` mudou; devolve o resumo.
+
+    Erros:
+        KeyboardInterrupt: Ctrl-C; a mensagem diz o que está salvo e como continuar.
+    """
     from src.training.trainer import LunaTrainer
 
     trainer = LunaTrainer(
@@ -26,14 +43,9 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     count = f"{trainer.model.parameter_count():,}".replace(",", ".")
     say(args, f"Treinando '{args.model}' ({count} parâmetros, {trainer.device}).")
     try:
-        summary = trainer.train_supervised(train, valid, **trainer_options(args))
+        return trainer.train_supervised(train, valid, **trainer_options(args))
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(interrupted_text(trainer, args.model)) from error
-    summary.notes = []
-    for line in summary.lines():
-        say(args, line)
-    say(args, f"Converse: python main.py chat --model {args.model}")
-    return summary.to_dict() | {"model": args.model}
 
 
 def interrupted_text(trainer: Any, model: str) -> str:

@@ -75,16 +75,23 @@ def write_components(folder: Path, state: dict[str, Tensor]) -> None:
             temporary = target / f"{atomic_io.TEMP_PREFIX}{name}-{save_id}"
             pending.append((temporary, target / f"{name}.safetensors"))
             _write_synced(temporary, data)
+        temporary = folder / f"{atomic_io.TEMP_PREFIX}index-{save_id}"
+        pending.append((temporary, folder / INDEX_FILE))
+        _write_synced(temporary, _json_bytes(index))
         for temporary, final in pending:
             os.replace(temporary, final)
         atomic_io.fsync_path(target)
+        atomic_io.fsync_path(folder)
     except OSError as error:
         raise atomic_io.storage_error(error, target) from error
     finally:
         for temporary, _ in pending:
             temporary.unlink(missing_ok=True)
-    atomic_io.write_json(folder / INDEX_FILE, index)
     _remove_stale(target, set(groups))
+
+
+def _json_bytes(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8")
 
 
 def _write_synced(path: Path, data: bytes) -> None:
@@ -112,6 +119,8 @@ def _index(groups: dict[str, dict[str, Tensor]], save_id: str) -> dict[str, Any]
 
 def _remove_stale(target: Path, current: set[str]) -> None:
     """Apaga componentes que o modelo não tem mais e sobras de gravações interrompidas."""
+    for path in target.parent.glob(f"{atomic_io.TEMP_PREFIX}index-*"):
+        path.unlink(missing_ok=True)
     for path in target.iterdir():
         stale = path.suffix == ".safetensors" and path.stem in set(COMPONENT_KEYS.values())
         if (stale and path.stem not in current) or path.name.startswith(atomic_io.TEMP_PREFIX):

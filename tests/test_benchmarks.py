@@ -1,0 +1,48 @@
+"""Os programas de medida rodam e imprimem um objeto JSON."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness import decimal, grouped, measure_pairs, table
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = ["components.py", "presets.py", "tokenizer.py"]
+
+
+def test_every_program_is_in_the_list():
+    shared = {"__init__.py", "harness.py"}
+    assert sorted(p.name for p in (ROOT / "benchmarks").glob("*.py") if p.name not in shared) == (
+        PROGRAMS
+    )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_quick_run_prints_one_json_object(program, tmp_path):
+    command = [sys.executable, str(ROOT / "benchmarks" / program), "--quick", "--json"]
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
+    result = json.loads(done.stdout)
+    assert isinstance(result, dict) and result["rows"]
+
+
+def test_rounds_are_interleaved_and_warmup_does_not_count():
+    calls = []
+    functions = {"lenta": lambda: calls.append("a"), "rápida": lambda: calls.append("b")}
+    timings = measure_pairs(functions, repeats=3, warmup=1)
+    assert calls == ["a", "b"] * 4
+    assert timings["lenta"].ratio == 1.0
+    for timing in timings.values():
+        assert 0 <= timing.min_ms <= timing.median_ms <= timing.max_ms
+
+
+def test_numbers_and_tables_are_written_in_portuguese():
+    assert (decimal(1.25, 2), grouped(1234567)) == ("1,25", "1.234.567")
+    assert table(["a", "b"], [[1, 2]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
