@@ -26,7 +26,7 @@ def storage_error(error: OSError, path: str | os.PathLike) -> StorageError:
         reason = "o disco está cheio. Libere espaço e repita o comando"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         reason = (
-            "não há permissão de escrita. Escolha outra pasta (LUNA_HOME) ou ajuste a permissão"
+            "não há permissão de escrita. Escolha outra pasta (LUNA_HOME) ou ajuste-a"
         )
     else:
         reason = f"{error.strerror or error}. Verifique o disco e repita o comando"
