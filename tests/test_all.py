@@ -30,7 +30,7 @@ def run_with(monkeypatch, arguments):
 
     monkeypatch.setattr(test_command.subprocess, "run", fake_run)
     args = main.build_parser().parse_args(["test", *arguments])
-    assert test_command.run(args, Config()) == 0
+    assert test_command.run(args, Config()) == {"exit_code": 0}
     return seen[0]
 
 

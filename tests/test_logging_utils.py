@@ -102,7 +102,7 @@ def test_libraries_are_quiet_unless_debugging() -> None:
     stream = io.StringIO()
     setup_logging(stream=stream)
     logging.getLogger("urllib3.connectionpool").info("conversa")
-    logging.getLogger("transformers").warning("importante")
+    logging.getLogger("urllib3").warning("importante")
     assert len(lines(stream)) == 1
     setup_logging(debug=True, stream=stream)
     logging.getLogger("urllib3.connectionpool").debug("conversa")

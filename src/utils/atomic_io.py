@@ -31,7 +31,7 @@ def storage_error(error: OSError, path: str | os.PathLike) -> StorageError:
     else:
         reason = f"{error.strerror or error}. Verifique o disco e repita o comando"
     return StorageError(
-        f"Não foi possível gravar '{path}': {reason}. O que havia nesse caminho continua como estava."
+        f"Não foi possível gravar '{path}': {reason}. O que havia ali continua como estava."
     )
 
 
