@@ -22,10 +22,11 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Block, GPT2Model
 
 from src.config.model_config import ModelConfig
 from src.models.growing_network import GrowingNetwork, GrownLayer
-from src.models.hybrid_cache import HybridCacheLayer
+from src.models.hybrid_cache import HybridCacheLayer, hybrid_cache
 from src.models.hypernet import CausalContext, HyperLinear, HyperNetwork
 from src.models.moe import Expert, MoEBlock, MoELosses
 from src.models.state_space import StateSpaceLayer
+from src.utils.errors import ContextLengthError
 
 
 @dataclass
@@ -185,6 +186,80 @@ class LunaTransformer(ComponentInit, GPT2Model):
                 end.add_layer(config.hidden_size, config.hidden_size)
             self.ln_f = end  # type: ignore[assignment]
         self.post_init()
+
+    def forward(  # type: ignore[override]
+        self,
+        input_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
+        luna: PassContext | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """O de ``GPT2Model``, com máscara, recomeços e cache dos componentes recorrentes.
+
+        Args:
+            input_ids: [B, L]. attention_mask: [B, L], 0 no preenchimento. position_ids: [B, L]; sem
+            máscara nem cache, cada 0 começa um documento empacotado. luna: o contexto da passada,
+            que é completado aqui.
+
+        Erros:
+            ValueError: sem entrada. ContextLengthError: a sequência não cabe no contexto.
+        """
+        inputs = input_ids if input_ids is not None else inputs_embeds
+        if inputs is None:
+            raise ValueError("Informe input_ids ou inputs_embeds.")
+        length = inputs.shape[1]
+        past_length = past_key_values.get_seq_length() if past_key_values is not None else 0
+        self._check_length(past_length + length)
+        luna = luna or PassContext()
+        luna.mask = new_token_mask(attention_mask, length)
+        may_pack = attention_mask is None and past_key_values is None
+        luna.keep = keep_flags(position_ids) if may_pack else None
+        if use_cache is None:
+            use_cache = bool(self.config.use_cache) and not self.training
+        use_cache = use_cache and luna.keep is None  # uma sequência empacotada não é continuada
+        if use_cache or past_key_values is not None:
+            recurrent = {block.layer_idx for block in self.h if block.is_recurrent}
+            past_key_values = hybrid_cache(past_key_values, self.config, recurrent)
+        if position_ids is None and attention_mask is not None and attention_mask.dim() == 2:
+            positions = (attention_mask.long().cumsum(dim=-1) - 1).clamp_min(0)
+            position_ids = positions[:, -length:]
+        return super().forward(
+            input_ids=input_ids,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            luna=luna,
+            **kwargs,
+        )
+
+    def _check_length(self, length: int) -> None:
+        if length > self.config.n_positions:
+            raise ContextLengthError(
+                f"A sequência tem {length} tokens e o contexto do modelo é de "
+                f"{self.config.n_positions}. Encurte o texto ou crie um modelo com contexto maior."
+            )
+
+
+def new_token_mask(attention_mask: Tensor | None, length: int) -> Tensor | None:
+    """A parte [B, L] da máscara que fala dos tokens novos; ``None`` se não há preenchimento."""
+    if attention_mask is None or attention_mask.dim() != 2 or length == 1:
+        return None
+    mask = attention_mask[:, -length:]
+    return None if bool((mask != 0).all()) else mask
+
+
+def keep_flags(position_ids: Tensor | None) -> Tensor | None:
+    """[B, L] com 0 onde a posição recomeça; ``None`` quando há um documento só por linha."""
+    if position_ids is None:
+        return None
+    keep = position_ids != 0
+    return keep if bool((~keep[:, 1:]).any()) else None
 
 
 class LunaLMHead(ComponentInit, GPT2LMHeadModel):

@@ -7,6 +7,7 @@ experts e HyperNetwork, e cujo fim pode crescer (``src/models/luna_blocks.py``).
 módulo registra a classe nas ``Auto*`` do transformers.
 """
 
+import copy
 import logging
 import os
 import sys
@@ -31,7 +32,7 @@ from src.config.config import Config
 from src.config.model_config import ModelConfig
 from src.models import model_files
 from src.models.growing_network import GrowingNetwork
-from src.models.hybrid_cache import HybridCacheLayer, hybrid_cache
+from src.models.hybrid_cache import HybridCacheLayer
 from src.models.hypernet import CausalContext, HyperLinear, HyperNetwork
 from src.models.luna_blocks import ComponentInit, LunaBlock, LunaLMHead, PassContext
 from src.models.moe import MoEBlock, MoELosses
@@ -60,6 +61,11 @@ SHAPE_FIELDS = (
     "vocab_size n_positions n_embd n_layer n_head n_inner use_state_space use_moe use_hypernet "
     "use_growing state_size ssm_layers ssm_mode ssm_gated num_experts sparse_top_k expert_size "
     "moe_layers emotional_routing hyper_layers hyper_rank hyper_context extra_layers"
+).split()
+#: O que quem carrega pode mudar: não altera a forma dos pesos nem o sentido dos tokens.
+FREE_FIELDS = (
+    "resid_pdrop embd_pdrop attn_pdrop balance_weight z_weight growth_threshold use_cache "
+    "_attn_implementation"
 ).split()
 LORA_TARGETS = ["c_attn", "c_proj", "c_fc", "in_proj", "gate", "fc", "proj"]
 
@@ -147,6 +153,15 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         self.config.extra_layers += 1
         return layer
 
+    @property
+    def base_model(self) -> torch.nn.Module:
+        """O transformer sem a cabeça de linguagem, como em todo modelo do transformers."""
+        return self.model.transformer
+
+    def get_decoder(self) -> torch.nn.Module:
+        """O mesmo que ``base_model``."""
+        return self.model.transformer
+
     def get_input_embeddings(self) -> torch.nn.Module:
         """A tabela de embeddings [V, D]."""
         return self.model.transformer.wte
@@ -178,7 +193,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         persona: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
-    ) -> LunaOutput:
+    ) -> Any:
         """Calcula os logits e, com ``labels``, a perda.
 
         Args:
@@ -189,29 +204,13 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
             emotion: [B, 6], para o roteamento emocional. persona: [B, 8], para a HyperNetwork.
 
         Returns:
-            LunaOutput com ``logits`` [B, L, V].
+            LunaOutput com ``logits`` [B, L, V]; uma tupla com ``return_dict=False``.
 
         Erros:
             ContextLengthError: a sequência não cabe no contexto do modelo.
         """
-        inputs = input_ids if input_ids is not None else inputs_embeds
-        if inputs is None:
-            raise ValueError("Informe input_ids ou inputs_embeds.")
-        past_length = past_key_values.get_seq_length() if past_key_values is not None else 0
-        self._check_length(past_length + inputs.shape[1])
-        mask = _new_token_mask(attention_mask, inputs.shape[1])
-        may_pack = attention_mask is None and past_key_values is None
-        keep = _keep_flags(position_ids) if may_pack else None
-        if use_cache is None:
-            use_cache = bool(self.config.use_cache) and not self.training
-        use_cache = use_cache and keep is None  # uma sequência empacotada não é continuada
-        if use_cache or past_key_values is not None:
-            recurrent = {b.layer_idx for b in self.blocks if b.is_recurrent}
-            past_key_values = hybrid_cache(past_key_values, self.config, recurrent)
-        luna = PassContext(mask=mask, keep=keep, emotion=emotion, persona=persona)
-        if position_ids is None and mask is not None and attention_mask is not None:
-            positions = (attention_mask.long().cumsum(dim=-1) - 1).clamp_min(0)
-            position_ids = positions[:, -inputs.shape[1] :]
+        return_dict = kwargs.pop("return_dict", None)
+        luna = PassContext(emotion=emotion, persona=persona)
         output = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -224,14 +223,8 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
             luna=luna,
             **kwargs,
         )
-        return self._with_router_losses(output, luna, labels, kwargs.get("num_items_in_batch"))
-
-    def _check_length(self, length: int) -> None:
-        if length > self.config.n_positions:
-            raise ContextLengthError(
-                f"A sequência tem {length} tokens e o contexto do modelo é de "
-                f"{self.config.n_positions}. Encurte o texto ou crie um modelo com contexto maior."
-            )
+        result = self._with_router_losses(output, luna, labels, kwargs.get("num_items_in_batch"))
+        return result.to_tuple() if return_dict is False else result
 
     def _with_router_losses(
         self, output: Any, luna: PassContext, labels: Tensor | None, total_items: Any
@@ -287,6 +280,11 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
     def _limit_length(self, prompt: int, chosen: GenerationConfig, kwargs: dict[str, Any]) -> None:
         context = self.config.n_positions
         room = context - prompt
+        lookahead = kwargs.get("prompt_lookup_num_tokens") or 0
+        if 0 < room <= lookahead + 1:  # não há onde conferir os tokens adiantados
+            kwargs.pop("prompt_lookup_num_tokens")
+        elif lookahead:
+            context, room = context - lookahead - 1, room - lookahead - 1
         if room < 1:
             raise ContextLengthError(
                 f"O prompt tem {prompt} tokens e ocupa todo o contexto ({context}). "
@@ -311,7 +309,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
             config: ``ModelConfig``, ou ``Config`` (usa a seção ``.model``).
             use_lightweight: limita largura a 256 e profundidade a 4 blocos, como na referência.
         """
-        model_config = config.model if isinstance(config, Config) else config
+        model_config = copy.deepcopy(config.model if isinstance(config, Config) else config)
         if use_lightweight:
             model_config = model_config.lightweight()
         model = cls(model_config)
@@ -346,9 +344,16 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
                 f"Os pesos de '{folder}' não combinam com o config.json: {error}"
             ) from error
         model, info = loaded
+        detach_from_files(model)
         lost = sorted(info.get("missing_keys") or []) + [
             str(item[0]) for item in info.get("mismatched_keys") or []
         ]
+        extra = sorted(info.get("unexpected_keys") or [])
+        if extra:
+            raise ModelFormatError(
+                f"'{folder}' tem pesos que o config.json não prevê ({len(extra)}; o primeiro é "
+                f"{extra[0]}): são de gravações diferentes. Nada foi carregado."
+            )
         if lost:
             raise ModelFormatError(
                 f"Faltam pesos em '{folder}' ({len(lost)}; o primeiro é {lost[0]}). O modelo não "
@@ -378,9 +383,15 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         self,
         save_directory: str | os.PathLike,
         state_dict: dict[str, Tensor] | None = None,
+        is_main_process: bool = True,
         **unused: Any,
     ) -> None:
-        """O mesmo formato de ``save``, sob o nome que o transformers e o Trainer chamam."""
+        """O mesmo formato de ``save``, sob o nome que o transformers e o Trainer chamam.
+
+        Com ``is_main_process=False`` não grava nada, como no transformers.
+        """
+        if not is_main_process:
+            return
         folder = Path(save_directory)
         if folder.is_dir() and any(folder.iterdir()):
             self._write(folder, state_dict)
@@ -389,13 +400,13 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
             self._write(staging, state_dict)
 
     def _write(self, folder: Path, state_dict: dict[str, Tensor] | None) -> None:
-        model_files.write_components(folder, state_dict or self.state_dict())
         self.config.architectures = [type(self).__name__]
         self.config.dtype = str(self.dtype).removeprefix("torch.")
-        atomic_io.write_text(folder / "generation_config.json", _generation_json(self))
-        atomic_io.write_text(
-            folder / model_files.CONFIG_FILE, self.config.to_json_string(use_diff=False)
-        )
+        texts = {
+            "generation_config.json": _generation_json(self),
+            model_files.CONFIG_FILE: self.config.to_json_string(use_diff=False),
+        }
+        model_files.write_model(folder, state_dict or self.state_dict(), texts)
 
     def parameter_count(self, active_only: bool = False) -> int:
         """Quantos parâmetros o modelo tem; com ``active_only``, os usados por token."""
@@ -407,24 +418,10 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         return total
 
 
-def _new_token_mask(attention_mask: Tensor | None, length: int) -> Tensor | None:
-    """A parte [B, L] da máscara que fala dos tokens novos; ``None`` se não há preenchimento."""
-    if attention_mask is None or attention_mask.dim() != 2 or length == 1:
-        return None
-    mask = attention_mask[:, -length:]
-    return None if bool((mask != 0).all()) else mask
-
-
-def _keep_flags(position_ids: Tensor | None) -> Tensor | None:
-    """[B, L] com 0 onde a posição recomeça; ``None`` quando há um documento só por linha."""
-    if position_ids is None:
-        return None
-    keep = position_ids != 0
-    return keep if bool((~keep[:, 1:]).any()) else None
-
-
 def _read_config(folder: Path) -> ModelConfig:
     values = model_files.read_json(folder / model_files.CONFIG_FILE)
+    if (folder / "generation_config.json").exists():
+        model_files.read_json(folder / "generation_config.json")  # só confere
     kind = values.get("model_type")
     if kind != ModelConfig.model_type:
         raise ModelFormatError(
@@ -433,19 +430,35 @@ def _read_config(folder: Path) -> ModelConfig:
         )
     try:
         return ModelConfig.from_dict(values)
-    except (LunaError, ValueError, TypeError) as error:
+    except (LunaError, ValueError, TypeError, AttributeError) as error:
         raise ModelFormatError(f"O config.json de '{folder}' não é aceito: {error}") from error
 
 
 def _saved_shape_wins(saved: ModelConfig, given: ModelConfig | None) -> ModelConfig:
-    """A configuração a usar: ``given``, se descreve os mesmos pesos; senão ``saved``, avisando."""
+    """A configuração salva, com o que ``given`` pode mudar sem mexer nos pesos nem nos tokens."""
     if given is None:
         return saved
     different = [n for n in SHAPE_FIELDS if getattr(saved, n) != getattr(given, n, None)]
-    if not different:
-        return given
-    logger.info("O modelo salvo vence a configuração dada em: %s.", ", ".join(different))
+    if different:
+        logger.info("O modelo salvo vence a configuração dada em: %s.", ", ".join(different))
+        return saved
+    for name in FREE_FIELDS:
+        setattr(saved, name, getattr(given, name))
     return saved
+
+
+def detach_from_files(model: torch.nn.Module) -> None:
+    """Copia os pesos para a memória do processo.
+
+    O safetensors os deixa mapeados no arquivo, e no Windows um arquivo mapeado não pode ser
+    substituído: salvar por cima do modelo carregado falharia.
+    """
+    copies: dict[int, Tensor] = {}
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if tensor.data_ptr() not in copies:
+            copies[tensor.data_ptr()] = tensor.data.clone()
+    for tensor in [*model.parameters(), *model.buffers()]:
+        tensor.data = copies[tensor.data_ptr()]
 
 
 def _generation_json(model: LunaModel) -> str:

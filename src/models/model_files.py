@@ -55,8 +55,11 @@ def group_by_component(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]
     return groups
 
 
-def write_components(folder: Path, state: dict[str, Tensor]) -> None:
-    """Grava os pesos e o índice em ``folder``, sem tocar em mais nada dela.
+def write_model(folder: Path, state: dict[str, Tensor], texts: dict[str, str]) -> None:
+    """Grava pesos, ``texts`` (nome -> conteúdo) e índice em ``folder``, sem tocar em mais nada dela.
+
+    Tudo é escrito antes sob nomes temporários; depois, sem que um Ctrl-C possa entrar no meio, cada
+    um recebe o seu nome, o índice por último.
 
     Erros:
         StorageError: o disco recusou; os arquivos antigos continuam valendo.
@@ -65,21 +68,26 @@ def write_components(folder: Path, state: dict[str, Tensor]) -> None:
 
     save_id = uuid.uuid4().hex
     groups = group_by_component(state)
-    index = _index(groups, save_id)
     target = folder / COMPONENTS_DIR
+    contents = {f"{COMPONENTS_DIR}/{name}.safetensors": name for name in groups}
     pending: list[tuple[Path, Path]] = []
+
+    def stage(name: str, data: bytes) -> None:
+        final = folder / name
+        temporary = final.with_name(f"{atomic_io.TEMP_PREFIX}{final.stem}-{save_id}")
+        pending.append((temporary, final))
+        _write_synced(temporary, data)
+
     try:
         target.mkdir(parents=True, exist_ok=True)
-        for name, tensors in groups.items():
-            data = save(tensors, metadata={"format": "pt", "save_id": save_id})
-            temporary = target / f"{atomic_io.TEMP_PREFIX}{name}-{save_id}"
-            pending.append((temporary, target / f"{name}.safetensors"))
-            _write_synced(temporary, data)
-        temporary = folder / f"{atomic_io.TEMP_PREFIX}index-{save_id}"
-        pending.append((temporary, folder / INDEX_FILE))
-        _write_synced(temporary, _json_bytes(index))
-        for temporary, final in pending:
-            os.replace(temporary, final)
+        for name, group in contents.items():
+            stage(name, save(groups[group], metadata={"format": "pt", "save_id": save_id}))
+        for name, text in texts.items():
+            stage(name, text.encode("utf-8"))
+        stage(INDEX_FILE, _json_bytes(_index(groups, save_id)))
+        with atomic_io.uninterrupted():
+            for temporary, final in pending:
+                os.replace(temporary, final)
         atomic_io.fsync_path(target)
         atomic_io.fsync_path(folder)
     except OSError as error:
@@ -119,12 +127,14 @@ def _index(groups: dict[str, dict[str, Tensor]], save_id: str) -> dict[str, Any]
 
 def _remove_stale(target: Path, current: set[str]) -> None:
     """Apaga componentes que o modelo não tem mais e sobras de gravações interrompidas."""
-    for path in target.parent.glob(f"{atomic_io.TEMP_PREFIX}index-*"):
-        path.unlink(missing_ok=True)
     for path in target.iterdir():
         stale = path.suffix == ".safetensors" and path.stem in set(COMPONENT_KEYS.values())
-        if (stale and path.stem not in current) or path.name.startswith(atomic_io.TEMP_PREFIX):
+        if stale and path.stem not in current:
             path.unlink(missing_ok=True)
+    for folder in (target, target.parent):
+        for path in folder.glob(f"{atomic_io.TEMP_PREFIX}*"):
+            if path.is_file():
+                path.unlink(missing_ok=True)
 
 
 def check_folder(folder: str | os.PathLike) -> Path:
@@ -146,10 +156,11 @@ def check_folder(folder: str | os.PathLike) -> Path:
             "ele. Se não foi você que o pôs ali, mova-o para outra pasta."
         )
     index = read_json(folder / INDEX_FILE)
-    weight_map = index.get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
+    weight_map, metadata = index.get("weight_map"), index.get("metadata") or {}
+    named = isinstance(weight_map, dict) and all(isinstance(n, str) for n in weight_map.values())
+    if not weight_map or not named or not isinstance(metadata, dict):
         raise ModelFormatError(f"'{folder / INDEX_FILE}' não tem a lista de pesos (weight_map).")
-    _check_shards(folder, set(weight_map.values()), index.get("metadata", {}).get("save_id"))
+    _check_shards(folder, set(weight_map.values()), metadata.get("save_id"))
     return folder
 
 

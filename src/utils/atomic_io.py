@@ -9,10 +9,13 @@ import errno
 import json
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from src.utils.errors import StorageError
@@ -25,9 +28,7 @@ def storage_error(error: OSError, path: str | os.PathLike) -> StorageError:
     if error.errno == errno.ENOSPC:
         reason = "o disco está cheio. Libere espaço e repita o comando"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        reason = (
-            "não há permissão de escrita. Escolha outra pasta (LUNA_HOME) ou ajuste-a"
-        )
+        reason = "não há permissão de escrita. Escolha outra pasta (LUNA_HOME) ou ajuste-a"
     else:
         reason = f"{error.strerror or error}. Verifique o disco e repita o comando"
     return StorageError(
@@ -83,6 +84,22 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Grava JSON legível (UTF-8, acentos preservados) de uma vez só."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Adia o Ctrl-C até o fim do bloco (que deve durar instantes); fora da thread principal, nada."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[tuple[int, FrameType | None]] = []
+    previous = signal.signal(signal.SIGINT, lambda number, frame: received.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if received and callable(previous):
+        previous(*received[0])
 
 
 @contextmanager

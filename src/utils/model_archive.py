@@ -73,7 +73,7 @@ class _Budget:
     def refuse(self, reason: str) -> ModelFormatError:
         return ModelFormatError(
             f"'{self.archive}' foi recusado: {reason}. Nada foi importado. Use um arquivo criado "
-            "por 'python main.py export'."
+            "por 'python main.py models export'."
         )
 
     def admit(self, name: str, size: int, is_dir: bool) -> tuple[str, ...]:
