@@ -296,7 +296,7 @@ def test_create_force_replaces_the_model_and_keeps_its_retriever(trained):
     after = contents(folder)
     assert after["retriever/manifest.json"] == b"{}"
     assert after["components/base.safetensors"] != before["components/base.safetensors"]
-    assert not [name for name in after if name.startswith("training/")]
+    assert not [name for name in after if name.startswith("training/summary")]
     assert trained.leftovers("Luna") == []
 
 
@@ -713,3 +713,22 @@ def test_ctrl_c_anywhere_else_exits_130_without_a_traceback(luna, monkeypatch):
     monkeypatch.setattr(ModelStore, "list", interrupt)
     result = luna("models")
     assert (result.code, result.out, result.err) == (130, "", "\nInterrompido.\n")
+
+
+def test_training_again_uses_the_files_of_the_creation_and_says_so(trained):
+    """Sem --train_data, um modelo criado com dados próprios não passa aos de exemplo."""
+    assert trained("create", "--name", "Meus", *DATA, *CONFIG).code == 0
+    result = trained("train", "--model", "Meus", "--epochs", "1")
+    assert result.code == 0 and "usando os arquivos de antes" in result.err
+    assert "dados de exemplo" not in result.err
+
+
+def test_texts_held_out_leave_the_training_data(trained):
+    result = trained("train", "--model", "Luna", "--epochs", "1", *DATA, "--valid_data", DATA[1])
+    assert result.code == 2 and "não sobra nada para treinar" in result.err
+
+
+def test_chat_without_any_standard_input_asks_for_a_question(trained, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    result = trained("chat", "--model", "Luna")
+    assert result.code == 2 and "-p" in result.err

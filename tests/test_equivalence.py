@@ -309,6 +309,26 @@ def test_cached_decoding_equals_the_full_run(switches):
 
 
 @every_combination
+def test_left_padded_rows_go_on_alone_from_the_cache(switches):
+    model, ids = build(switches), tokens(2, 18)
+    padded = torch.cat([torch.full((1, 6), 2), ids[:1, :8]], dim=1)
+    batch = torch.cat([padded, ids[1:, :14]])
+    mask = torch.ones(2, 18).long()
+    mask[0, :6] = 0
+    with torch.no_grad():
+        cache = model(batch, attention_mask=mask[:, :14], use_cache=True).past_key_values
+        pieces = []
+        for start, end in ((14, 15), (15, 18)):  # um token e vários
+            new = torch.stack([ids[0, start - 6 : end - 6], ids[1, start:end]])
+            output = model(new, attention_mask=mask[:, :end], past_key_values=cache)
+            cache = output.past_key_values
+            pieces.append(output.logits)
+        together = torch.cat(pieces, dim=1)
+        assert biggest(together[0], model(ids[:1, :12]).logits[0, 8:]) < TOLERANCE
+        assert biggest(together[1], model(ids[1:]).logits[0, 14:]) < TOLERANCE
+
+
+@every_combination
 def test_generation_is_the_same_with_and_without_cache(switches):
     model, ids = build(switches), tokens(2, 8)
     for extra in ({}, {"num_beams": 4, "no_repeat_ngram_size": 3}):
@@ -324,6 +344,17 @@ def test_prompt_lookup_equals_greedy(switches):
     greedy = model.generate(ids, max_new_tokens=20, do_sample=False)
     lookup = model.generate(ids, max_new_tokens=20, do_sample=False, prompt_lookup_num_tokens=4)
     assert torch.equal(greedy, lookup)
+
+
+@pytest.mark.parametrize("room", range(1, 12))
+def test_prompt_lookup_near_the_end_of_the_context_never_overflows(room):
+    model = make_model(tiny_config(use_state_space=True))
+    ids = torch.cat([tokens(1, 8)] * 8, dim=1)[:, : 64 - room]
+    for options in ({"do_sample": False}, {"do_sample": True}):
+        output = model.generate(
+            ids, max_new_tokens=room, prompt_lookup_num_tokens=4, eos_token_id=None, **options
+        )
+        assert ids.shape[1] < output.shape[1] <= 64
 
 
 @every_combination
@@ -351,6 +382,21 @@ def test_left_padded_batch_equals_the_rows_alone(switches):
     generated = model.generate(batch, attention_mask=mask, **options)
     alone = model.generate(ids[:1, :14], attention_mask=torch.ones(1, 14).long(), **options)
     assert torch.equal(generated[0, 20:], alone[0, 14:])
+
+
+@every_combination
+def test_the_wrapped_gpt2_and_the_transformer_work_on_their_own(switches):
+    """É por eles que o TRL e outras ferramentas passam."""
+    model, ids = build(switches), tokens()
+    mask = torch.ones_like(ids)
+    mask[0, :4] = 0
+    with torch.no_grad():
+        whole = model(ids, attention_mask=mask).logits
+        assert biggest(model.model(ids, attention_mask=mask).logits, whole) < TOLERANCE
+        hidden = model.base_model(ids, attention_mask=mask).last_hidden_state
+        assert biggest(model.get_output_embeddings()(hidden), whole) < TOLERANCE
+        as_tuple = model(ids, attention_mask=mask, return_dict=False)
+        assert torch.equal(as_tuple[0], whole)
 
 
 @every_combination

@@ -2,7 +2,10 @@
 
 import errno
 import json
+import os
 import shutil
+import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,6 +96,76 @@ def test_saved_dimensions_win_over_the_given_config(saved, caplog):
         model = LunaModel.from_pretrained(saved, ModelConfig(vocab_size=300))
     assert model.config.n_embd == 32
     assert "n_embd" in caplog.text and caplog.text.count("vence a configuração") == 1
+
+
+def test_given_config_changes_only_what_is_free_and_tokens_stay(saved):
+    given = tiny_config(use_state_space=True, use_moe=True, resid_pdrop=0.3)
+    given.eos_token_id = given.pad_token_id = None
+    model = LunaModel.from_pretrained(saved, given)
+    assert model.config.resid_pdrop == 0.3 and model.config.eos_token_id == 1
+    model.save(saved)
+    stored = json.loads((saved / "generation_config.json").read_text("utf-8"))
+    assert stored["eos_token_id"] == 1 and stored["pad_token_id"] == 2
+
+
+def test_models_do_not_share_the_config_they_came_from():
+    config = tiny_config(use_growing=True)
+    LunaModel.from_scratch(config).grow()
+    assert config.extra_layers == 0
+    assert len(LunaModel.from_scratch(config).growing_networks[0].layers) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="só no Linux se vê o mapa")
+def test_loaded_weights_do_not_hold_the_files_open(saved):
+    model = LunaModel.from_pretrained(saved)
+    assert str(saved) not in Path("/proc/self/maps").read_text("utf-8", errors="replace")
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def test_only_the_main_process_saves(tmp_path):
+    make_model(tiny_config()).save_pretrained(tmp_path / "m", is_main_process=False)
+    assert not (tmp_path / "m").exists()
+
+
+def test_control_c_during_the_final_renames_waits_for_them(saved, monkeypatch):
+    real, count = os.replace, []
+
+    def replace_then_interrupt(source, target):
+        real(source, target)
+        count.append(target)
+        if len(count) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(model_files.os, "replace", replace_then_interrupt)
+    other = make_model(tiny_config(use_state_space=True, use_moe=True), seed=4)
+    with pytest.raises(KeyboardInterrupt):
+        other.save(saved)
+    monkeypatch.undo()
+    loaded = LunaModel.from_pretrained(saved).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "name,content",
+    [
+        (INDEX, '{"metadata": null, "weight_map": {"a": 5}}'),
+        (INDEX, '{"metadata": 3, "weight_map": {"a": "b"}}'),
+        (INDEX, '{"weight_map": []}'),
+        ("generation_config.json", '{"eos'),
+    ],
+)
+def test_nonsense_inside_the_folder_files_is_named(saved, name, content):
+    (saved / name).write_text(content, "utf-8")
+    with pytest.raises(ModelFormatError, match=name):
+        LunaModel.from_pretrained(saved)
+
+
+def test_weights_the_config_does_not_know_are_refused(saved):
+    config = json.loads((saved / "config.json").read_text("utf-8"))
+    config |= {"use_moe": False}
+    (saved / "config.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(ModelFormatError):
+        LunaModel.from_pretrained(saved)
 
 
 def test_missing_model_says_how_to_create(tmp_path):

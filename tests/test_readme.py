@@ -12,6 +12,7 @@ import main
 from src.config import config as config_module
 from src.config.config import Config
 from src.models.luna_model import LunaModel
+from src.training.summary import TRUST_LEVELS
 from tests.conftest import tiny_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,10 +88,11 @@ def test_the_readmes_do_show_commands():
 @pytest.mark.parametrize("name", READMES)
 def test_every_flag_is_in_the_row_of_its_command(name):
     text, parsers = read(name), subcommands()
+    (section,) = re.findall(r"^## Com(?:andos|mands)\n.*?^## ", text, re.MULTILINE | re.DOTALL)
     common = set.intersection(*map(flags, parsers.values()))
     missing = [flag for flag in common if f"`{flag}" not in text]
     for command, parser in parsers.items():
-        rows = re.findall(rf"^\| `{command}`.*$", text, re.MULTILINE)
+        rows = re.findall(rf"^\| `{command}`.*$", section, re.MULTILINE)
         assert len(rows) == 1, f"{name}: esperada uma linha de tabela para {command}"
         shown = set(re.findall(r"--[a-z_]+", rows[0]))
         missing += [f"{command} {flag}" for flag in flags(parser) - common - shown]
@@ -136,6 +138,12 @@ def slugs(file: Path) -> set[str]:
     """As âncoras dos títulos de um documento."""
     titles = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def test_trust_levels_are_the_ones_the_program_prints():
+    (worst, _), (middle, _), *_ = TRUST_LEVELS
+    for limit in (worst, middle):
+        assert f"{limit:g}".replace(".", ",") in read("README.md").partition("Regra prática")[2]
 
 
 def test_readme_stays_scannable():

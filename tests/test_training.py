@@ -71,13 +71,23 @@ def test_long_conversation_is_cut_at_whole_exchanges_each_with_its_system(tokeni
     assert all(w.ids == tokenizer.encode_chat([system, *exchange]) for w in windows)
 
 
-def test_exchange_larger_than_the_context_is_truncated_not_lost(tokenizer):
+@pytest.mark.parametrize("question,answer", [("Oi", "água " * 200), ("água " * 200, "Sim, claro.")])
+def test_exchange_larger_than_the_context_keeps_question_end_and_answer(
+    tokenizer, question, answer, caplog
+):
     messages = [
-        {"role": "user", "content": "Oi"},
-        {"role": "assistant", "content": "água " * 200},
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": answer},
     ]
     (example,) = chat_windows(messages, tokenizer, context=32)
-    assert len(example.ids) == 32 and example.learned > 20
+    whole, mask = tokenizer.encode_chat(messages, return_assistant_mask=True)
+    reply = [t for t, learn in zip(whole, mask) if learn]
+    learned = [t for t, learn in zip(example.ids, example.learn) if learn]
+    assert len(example.ids) == 32 and example.shortened
+    assert learned == reply[: len(learned)] and len(learned) == min(len(reply), 28)
+    assert tokenizer.assistant_id in example.ids
+    build_examples([f"Usuário: {question}\nLuna: {answer}"], tokenizer, 32)
+    assert "1 trocas não cabem no contexto de 32" in caplog.text
 
 
 def test_conversation_without_persona_gets_one_of_all_always_the_same():
@@ -106,6 +116,11 @@ def test_texts_dialogues_and_instructions_given_as_strings_are_recognised():
     assert plain.messages is None and plain == "Um texto qualquer."
     (fact,) = parse_text("[TÍTULO] Água\n\n[CONTEÚDO] É um líquido.")
     assert fact.messages is None and "líquido" in fact
+
+
+def test_records_given_to_the_api_are_read_like_jsonl():
+    (talk,) = parse_text({"pergunta": "Oi?", "resposta": "Olá."})
+    assert [m["content"] for m in talk.messages] == ["Oi?", "Olá."]
 
 
 def test_loaded_documents_are_taken_as_they_are():
@@ -295,11 +310,17 @@ def test_checkpoint_holds_the_current_weights(config, saved_model):
     assert all(torch.equal(loaded[k], v) for k, v in trainer.model.state_dict().items())
 
 
-@pytest.mark.parametrize("length", [1, 65, "32", 0])
-def test_context_outside_the_models_is_refused(config, saved_model, length):
+@pytest.mark.parametrize("length", [1, "32", 0])
+def test_impossible_context_is_refused(config, saved_model, length):
     trainer = LunaTrainer(saved_model, config, "cpu", show_progress=False)
     with pytest.raises(UsageError, match="de 2 a 64"):
         trainer.train_supervised(SENTENCES, max_position_embeddings=length)
+
+
+def test_context_beyond_the_models_is_reduced_and_told(config, saved_model, caplog):
+    trainer = LunaTrainer(saved_model, config, "cpu", show_progress=False)
+    trainer.train_supervised(SENTENCES, max_position_embeddings=128, max_steps=1)
+    assert "max_position_embeddings=128" in caplog.text and "usando 64" in caplog.text
 
 
 def test_unknown_argument_is_named(config, saved_model):
@@ -308,6 +329,14 @@ def test_unknown_argument_is_named(config, saved_model):
         trainer.train_supervised(SENTENCES, epocas=3)
     with pytest.raises(UsageError, match="não aceito"):
         trainer.train_supervised(SENTENCES, lr_scheduler_type="torto")
+    with pytest.raises(UsageError, match="learning_rate"):
+        trainer.train_supervised(SENTENCES, learning_rate="rápida")
+    with pytest.raises(UsageError, match="valid_data"):
+        trainer.train_supervised(SENTENCES, eval_strategy="epoch")
+    with pytest.raises(UsageError, match="messages"):
+        trainer.train_supervised([{"nada": 1}])
+    with pytest.raises(UsageError, match="esperado um texto"):
+        trainer.train_supervised([3])
 
 
 def test_unknown_model_is_told_before_anything_else(config):
@@ -320,6 +349,24 @@ def test_model_in_use_is_not_trained_twice(config, saved_model):
     with trainer.store.lock(saved_model):
         with pytest.raises(LunaError, match="em uso"):
             trainer.train_supervised(SENTENCES, **QUICK)
+
+
+def test_weights_saved_by_another_run_are_not_overwritten(config, saved_model):
+    late = LunaTrainer(saved_model, config, "cpu", show_progress=False)
+    first = LunaTrainer(saved_model, config, "cpu", show_progress=False)
+    first.train_supervised(SENTENCES, **QUICK)
+    first.train_supervised(SENTENCES, **QUICK)  # o próprio pode continuar
+    with pytest.raises(LunaError, match="mudou no disco"):
+        late.train_supervised(SENTENCES, **QUICK)
+
+
+def test_trainers_own_checkpoints_stay_out_of_the_exported_model(config, saved_model, tmp_path):
+    trainer = LunaTrainer(saved_model, config, "cpu", show_progress=False)
+    trainer.train_supervised(SENTENCES, save_strategy="epoch", **QUICK)
+    folder = config.paths.model_dir(saved_model)
+    assert list((folder / "checkpoints").glob("checkpoint-*"))
+    archive = trainer.store.export(saved_model, tmp_path / "modelo.tar.gz")
+    assert archive.stat().st_size > 0
 
 
 def test_lightweight_changes_the_pace_never_the_weights_shape(config, saved_model):

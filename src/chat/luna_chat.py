@@ -29,7 +29,7 @@ class AnswerStream(BaseStreamer):
     """Recebe os tokens da geração e entrega só caracteres inteiros e visíveis.
 
     Um acento partido entre dois tokens só sai quando está completo; tokens de controle não saem; o
-    raciocínio, de ``<|thinking|>`` até o próximo ``<|assistant|>``, também não.
+    raciocínio, de ``<|thinking|>`` até o próximo token de controle, também não.
     """
 
     def __init__(self, tokenizer: LunaTokenizer, sink: TextSink | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from src.cli.runner import option, quiet_libraries, say
 from src.config.config import Config
 from src.utils.errors import ModelNotFoundError, UsageError
+from src.utils.logging_utils import is_interactive
 
 
 def run(args: argparse.Namespace, config: Config) -> dict[str, Any] | None:
@@ -71,7 +72,7 @@ def one_shot_prompt(args: argparse.Namespace) -> str | None:
     """
     if args.prompt is not None and args.prompt != "-":
         prompt = args.prompt
-    elif args.prompt == "-" or not sys.stdin.isatty():
+    elif args.prompt == "-" or not is_interactive(sys.stdin):
         prompt = read_stdin()
     else:
         if args.json:
@@ -89,6 +90,8 @@ def read_stdin() -> str:
 
     O que o Python suporia da codificação depende do sistema e do locale, e um pipe não a informa.
     """
+    if sys.stdin is None:  # sem entrada padrão (serviços, cron)
+        return ""
     binary = getattr(sys.stdin, "buffer", None)
     if binary is None:  # um substituto, como os dos testes
         return str(sys.stdin.read())

@@ -13,7 +13,7 @@ from src.cli.runner import (
     read_texts,
     say,
 )
-from src.config.config import Config
+from src.config.config import Config, TokenizerConfig
 from src.config.presets import PRESETS
 from src.utils.errors import ConfigError, NoDataError
 
@@ -33,9 +33,10 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     store.check_free(args.name, args.force)
     if not args.base:
         config.model = planned_model(config, size)  # valores recusados aparecem antes do trabalho
-    texts = training_texts(args, config)
+    texts = [] if args.base else training_texts(args, config)
     quiet_libraries()
     with store.lock(args.name):
+        store.check_free(args.name, args.force)  # outro create pode ter terminado enquanto se lia
         model = build(args, config, size, texts, store)
     folder = store.path(args.name)
     say(args, f"Modelo '{args.name}' criado em {folder}.")
@@ -103,7 +104,7 @@ def training_texts(args: argparse.Namespace, config: Config) -> list[str]:
 def build(args: argparse.Namespace, config: Config, size: str, texts: list[str], store: Any) -> Any:
     """Treina o tokenizador e cria os pesos; o modelo só ganha nome quando está inteiro."""
     from src.models.tokenizer import LunaTokenizer
-    from src.training.records import write_model_card
+    from src.training.records import remember_data, write_model_card
 
     if args.base:
         tokenizer, model = _from_base(args, config)
@@ -119,6 +120,8 @@ def build(args: argparse.Namespace, config: Config, size: str, texts: list[str],
         tokenizer.save(folder / "tokenizer")
         model.save(folder)
         write_model_card(folder, model, name=args.name)
+        if args.train_data:
+            remember_data(folder, args.train_data)
 
     store.install(args.name, fill)
     return model
@@ -127,11 +130,13 @@ def build(args: argparse.Namespace, config: Config, size: str, texts: list[str],
 def vocabulary_size(config: Config, size: str, texts: list[str]) -> int:
     """O vocabulário pedido na configuração; senão, o do tamanho, ou menos quando há pouco texto.
 
-    Um token a cada 40 caracteres faz cada um aparecer umas dez vezes, em média: com menos que isso
-    o modelo não tem como aprender o que ele quer dizer (medido em docs/LOG.md).
+    Um token a cada 40 caracteres faz cada um aparecer umas dez vezes, em média. Com os dados que
+    vêm junto, um vocabulário maior que isso só aumentou o modelo (docs/LOG.md).
     """
     if "vocab_size" in config.model_choices:
         return int(config.model_choices["vocab_size"])
+    if config.tokenizer.vocab_size != TokenizerConfig().vocab_size:
+        return config.tokenizer.vocab_size
     characters = sum(len(text) for text in texts)
     return min(PRESETS[size].vocab_size, max(MIN_VOCABULARY, characters // CHARACTERS_PER_TOKEN))
 

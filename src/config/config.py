@@ -8,6 +8,7 @@ Caminhos relativos partem de ``LUNA_HOME``, se essa variável existir; senão, d
 """
 
 import json
+import math
 import os
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -18,8 +19,6 @@ from src.config.errors import ConfigError
 if TYPE_CHECKING:
     from src.config.model_config import ModelConfig
 
-PERSONAS = ("casual", "tecnico", "formal")
-DEVICES = ("auto", "cpu", "cuda", "mps")
 MODES = ("low_latency", "high_precision")
 
 
@@ -49,6 +48,8 @@ def _check_fields(section: Any, name: str) -> None:
         wrong_bool = isinstance(value, bool) and expected is not bool
         if not (isinstance(value, expected) or number_ok) or wrong_bool:
             raise ConfigError(f"{where}: esperado um valor do tipo {_type_name(expected)}.")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{where}: esperado um número finito.")
         if "choices" in limits and value not in limits["choices"]:
             raise ConfigError(f"{where}: esperado um de {', '.join(map(str, limits['choices']))}.")
         if "minimum" in limits and value < limits["minimum"]:
@@ -71,7 +72,7 @@ class TrainingConfig:
     learning_rate: float | None = option(None, "taxa de aprendizado", type=float, minimum=0.0)
     batch_size: int | None = option(None, "sequências por passo", type=int, minimum=1)
     gradient_accumulation: int = option(1, "passos somados por atualização", minimum=1)
-    dropout: float | None = option(None, "parte das ativações zerada", type=float, minimum=0.0)
+    dropout: float | None = option(None, "dropout", type=float, minimum=0.0, maximum=0.9)
     weight_decay: float = option(0.1, "decaimento dos pesos", minimum=0.0, maximum=1.0)
     warmup_fraction: float = option(0.05, "fração dos passos em aquecimento", minimum=0, maximum=1)
     max_grad_norm: float = option(1.0, "corte da norma do gradiente", minimum=0.0)

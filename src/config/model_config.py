@@ -6,6 +6,7 @@
 """
 
 import logging
+import math
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassFieldValidationError
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 SSM_MODES = ("replace", "parallel")
 LAYER_LISTS = ("ssm_layers", "moe_layers", "hyper_layers")
-EMOTION_DIM = 6  # as seis emoções de src/models/emotion.py
+EMOTION_DIM = 6  # alegria, tristeza, raiva, medo, surpresa e nojo
 PERSONA_DIM = 8  # dimensão do vetor de persona que a HyperNetwork recebe
 
 
@@ -120,8 +121,9 @@ class ModelConfig(GPT2Config):
                 raise ConfigError(f"{name}={value!r}: esperado true ou false.")
             if kind is int and type(value) is not int:
                 raise ConfigError(f"{name}={value!r}: esperado um número inteiro.")
-            if kind is float and (isinstance(value, bool) or not isinstance(value, (int, float))):
-                raise ConfigError(f"{name}={value!r}: esperado um número.")
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if kind is float and not (number and math.isfinite(value)):
+                raise ConfigError(f"{name}={value!r}: esperado um número finito.")
             if name in LAYER_LISTS and not _is_layer_list(value):
                 raise ConfigError(f"{name}={value!r}: esperada uma lista de números inteiros.")
 

@@ -187,7 +187,7 @@ class LunaTransformer(ComponentInit, GPT2Model):
             self.ln_f = end  # type: ignore[assignment]
         self.post_init()
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         input_ids: Tensor | None = None,
         past_key_values: Cache | None = None,
@@ -222,7 +222,8 @@ class LunaTransformer(ComponentInit, GPT2Model):
             use_cache = bool(self.config.use_cache) and not self.training
         use_cache = use_cache and luna.keep is None  # uma sequência empacotada não é continuada
         if use_cache or past_key_values is not None:
-            recurrent = {block.layer_idx for block in self.h if block.is_recurrent}
+            blocks: Any = self.h
+            recurrent = {block.layer_idx for block in blocks if block.is_recurrent}
             past_key_values = hybrid_cache(past_key_values, self.config, recurrent)
         if position_ids is None and attention_mask is not None and attention_mask.dim() == 2:
             positions = (attention_mask.long().cumsum(dim=-1) - 1).clamp_min(0)

@@ -56,7 +56,7 @@ def group_by_component(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]
 
 
 def write_model(folder: Path, state: dict[str, Tensor], texts: dict[str, str]) -> None:
-    """Grava pesos, ``texts`` (nome -> conteúdo) e índice em ``folder``, sem tocar em mais nada dela.
+    """Grava pesos, ``texts`` (nome -> conteúdo) e índice em ``folder``, sem tocar no resto.
 
     Tudo é escrito antes sob nomes temporários; depois, sem que um Ctrl-C possa entrar no meio, cada
     um recebe o seu nome, o índice por último.
@@ -135,6 +135,12 @@ def _remove_stale(target: Path, current: set[str]) -> None:
         for path in folder.glob(f"{atomic_io.TEMP_PREFIX}*"):
             if path.is_file():
                 path.unlink(missing_ok=True)
+
+
+def read_save_id(folder: Path) -> str | None:
+    """O identificador da última gravação da pasta; ``None`` se ela não tem."""
+    metadata = read_json(folder / INDEX_FILE).get("metadata")
+    return metadata.get("save_id") if isinstance(metadata, dict) else None
 
 
 def check_folder(folder: str | os.PathLike) -> Path:

@@ -7,6 +7,7 @@ formato da conversa, em ``src.models.chat_format``; os arquivos,
 em ``src.models.tokenizer_files``.
 """
 
+import logging
 import operator
 import re
 from collections.abc import Iterable, Sequence
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
+
+logger = logging.getLogger(__name__)
+MIN_CHARACTERS = 1024  # abaixo disto o vocabulário não presta
 
 
 class _ControlId:
@@ -159,6 +163,15 @@ class LunaTokenizer:
             UsageError: um item não é texto.
         """
         options = self.config.tokenizer
+        if isinstance(texts, (list, tuple)):
+            total = sum(len(text) for text in texts if isinstance(text, str))
+            if total < MIN_CHARACTERS:
+                logger.warning(
+                    "Só %d caracteres para treinar o tokenizador; com menos de %d (1 KB) o "
+                    "vocabulário sai muito pobre.",
+                    total,
+                    MIN_CHARACTERS,
+                )
         self._tokenizer = train_bpe(
             texts,
             vocab_size=options.vocab_size - len(CONTROL_TOKENS),

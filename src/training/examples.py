@@ -16,9 +16,11 @@ from typing import Any
 from src.config.personas import PERSONAS
 from src.models.tokenizer import LunaTokenizer
 from src.utils.documents import Document, LoadReport
-from src.utils.errors import NoDataError
+from src.utils.errors import NoDataError, UsageError
 from src.utils.text_formats import (
+    RecordError,
     detect_format,
+    document_from_record,
     independent_exchanges,
     parse_dialogue,
     parse_instructions,
@@ -38,6 +40,7 @@ class Example:
 
     ids: list[int]
     learn: list[bool]
+    shortened: bool = False  # não cabia inteira no contexto
 
     @property
     def learned(self) -> int:
@@ -63,6 +66,11 @@ def build_examples(texts: Iterable[str], tokenizer: LunaTokenizer, context: int)
     for ids in tokenizer.encode_batch(plain):
         examples += text_windows(ids, tokenizer.eos_id, context)
     examples = [example for example in examples if example.learned]
+    shortened = sum(example.shortened for example in examples)
+    if shortened:
+        logger.warning(
+            "%d trocas não cabem no contexto de %d tokens e foram encurtadas.", shortened, context
+        )
     if not examples:
         raise NoDataError(
             "Nenhum texto rendeu tokens para aprender. Confira se os arquivos têm texto e, nas "
@@ -71,13 +79,24 @@ def build_examples(texts: Iterable[str], tokenizer: LunaTokenizer, context: int)
     return examples
 
 
-def parse_text(text: str) -> list[Document]:
+def parse_text(text: Any) -> list[Document]:
     """Os documentos de um texto: um ``Document`` já lido vale como está; um ``str`` é interpretado.
 
-    Um ``str`` que começa por ``Usuário:``, ``[INSTRUÇÃO]`` ou ``[TÍTULO]`` é lido nesse formato.
+    Um ``str`` que começa por ``Usuário:``, ``[INSTRUÇÃO]`` ou ``[TÍTULO]`` é lido nesse formato; um
+    dicionário (``{"messages": [...]}``, alpaca...), como um registro de JSONL.
+
+    Erros:
+        UsageError: o dado não é texto nem um registro que se conheça.
     """
     if isinstance(text, Document):
         return [text]
+    if isinstance(text, dict):
+        try:
+            return [document_from_record(text, "", "", LoadReport())]
+        except RecordError as error:
+            raise UsageError(f"Registro dado à API não aceito: {error}") from error
+    if not isinstance(text, str):
+        raise UsageError(f"Dado de treino {text!r}: esperado um texto ou um registro (dict).")
     lines = text.split("\n")
     kind = detect_format(next((line for line in lines if line.strip()), ""))
     report = LoadReport()
@@ -127,7 +146,7 @@ def with_persona(messages: Messages, persona: str | None) -> Messages:
 def chat_windows(messages: Messages, tokenizer: LunaTokenizer, context: int) -> list[Example]:
     """Corta uma conversa em janelas de trocas inteiras que caibam em ``context`` tokens.
 
-    Uma troca que sozinha não cabe é truncada no fim da resposta, com um registro no log.
+    De uma troca que sozinha não cabe ficam o fim da pergunta e o começo da resposta.
     """
     system = [m for m in messages[:1] if m["role"] == "system"]
     turns = messages[len(system) :]
@@ -161,7 +180,10 @@ def _length(tokenizer: LunaTokenizer, messages: Messages) -> int:
 def _chat_example(tokenizer: LunaTokenizer, messages: Messages, context: int) -> Example:
     encoded: Any = tokenizer.encode_chat(messages, return_assistant_mask=True)
     ids, learn = encoded
-    if len(ids) > context:
-        logger.info("Uma troca de %d tokens foi truncada em %d (contexto).", len(ids), context)
-    learn = [False, *learn[1:context]]
-    return Example(list(ids[:context]), learn)
+    if len(ids) <= context:
+        return Example(list(ids), [False, *learn[1:]])
+    start = learn.index(True) if True in learn else len(ids)
+    answer = min(len(ids) - start, max(context - start, context // 2))
+    first = start + answer - context  # da pergunta fica o fim, perto da resposta
+    ids, learn = ids[first : start + answer], learn[first : start + answer]
+    return Example(list(ids), [False, *learn[1:]], shortened=True)

@@ -6,6 +6,7 @@ model_card.md            o cartão do modelo, para pessoas
 """
 
 import hashlib
+import os
 import platform
 import time
 from collections.abc import Sequence
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from src.models.luna_model import LunaModel
+from src.models.model_files import read_json
 from src.training.summary import TrainingSummary
 from src.utils import atomic_io
 
 MANIFEST_VERSION = 1
+DATA_FILE = "data.json"  # de que arquivos veio o modelo, para o próximo treino
 PACKAGES = ("torch", "transformers", "tokenizers", "lunagpt")
 LICENCE_NOTE = "Licença dos dados: não informada; confira se você pode usá-los e distribuí-los."
 
@@ -27,20 +30,12 @@ def data_sources(texts: Sequence[str]) -> list[dict[str, Any]]:
 
     Textos sem arquivo (dados à API) não aparecem na lista.
     """
-    names = {str(getattr(text, "source", "") or "") for text in texts}
-    paths = sorted({path for name in names for path in [_existing_file(name)] if path})
+    paths = sorted({str(getattr(text, "file", "") or "") for text in texts})
     return [
         {"file": path, "sha256": file_sha256(path), "bytes": Path(path).stat().st_size}
         for path in paths
+        if path and Path(path).is_file()
     ]
-
-
-def _existing_file(source: str) -> str | None:
-    """``"conversas.jsonl:12"`` -> ``"conversas.jsonl"``; ``None`` se não é um arquivo."""
-    for name in (source, source.rpartition(":")[0]):
-        if name and Path(name).is_file():
-            return name
-    return None
 
 
 def file_sha256(path: str) -> str:
@@ -50,6 +45,25 @@ def file_sha256(path: str) -> str:
         for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+def remember_data(folder: Path, train: list[str], valid: list[str] | None = None) -> None:
+    """Guarda em ``training/data.json`` os padrões de arquivos, absolutos."""
+    patterns = {"train_data": _absolute(train), "valid_data": _absolute(valid or [])}
+    atomic_io.write_json(folder / "training" / DATA_FILE, patterns)
+
+
+def remembered_data(folder: Path) -> tuple[list[str], list[str]]:
+    """Os padrões guardados: (treino, validação); vazios se não há."""
+    path = folder / "training" / DATA_FILE
+    if not path.is_file():
+        return [], []
+    values = read_json(path)
+    return list(values.get("train_data") or []), list(values.get("valid_data") or [])
+
+
+def _absolute(patterns: list[str]) -> list[str]:
+    return [os.path.abspath(os.path.expanduser(pattern)) for pattern in patterns]
 
 
 def package_versions() -> dict[str, str]:

@@ -16,6 +16,7 @@ from src.config.config import Config
 from src.config.presets import PRESETS, Preset
 from src.evaluation.likelihood import Likelihood, measure
 from src.models.luna_model import LunaModel
+from src.models.model_files import read_save_id
 from src.models.tokenizer import LunaTokenizer
 from src.training.examples import build_examples
 from src.training.optim import build_optimizer
@@ -84,6 +85,7 @@ class LunaTrainer:
         self.show_progress = show_progress
         self.tokenizer = LunaTokenizer(self.config).load(self.folder / "tokenizer")
         self.model: Any = LunaModel.from_pretrained(self.folder)
+        self._save_id = read_save_id(self.folder)
         self.settings = self._hardware_settings()
         self.last_summary: TrainingSummary | None = None
         self.steps_done = 0
@@ -113,6 +115,14 @@ class LunaTrainer:
             torch.set_num_threads(settings.threads)
         return settings
 
+    def _check_unchanged(self) -> None:
+        """Recusa treinar por cima de pesos que outro processo gravou depois desta leitura."""
+        if read_save_id(self.folder) != self._save_id:
+            raise LunaError(
+                f"O modelo '{self.model_name}' mudou no disco desde que foi carregado (outro "
+                "treino terminou?). Carregue-o de novo para não perder aquele trabalho."
+            )
+
     # ------------------------------------------------------------------ treino
 
     def train_supervised(
@@ -138,6 +148,8 @@ class LunaTrainer:
         """
         context = self._context_length(kwargs.pop("max_position_embeddings", None))
         callbacks = list(kwargs.pop("callbacks", []))
+        if kwargs.get("eval_strategy", "no") != "no" and not valid_data:
+            raise UsageError("eval_strategy pede dados de validação: informe valid_data.")
         seed = kwargs.get("seed", self.config.training.seed)
         set_seed(seed)
         train = self._dataset(train_data, context)
@@ -145,6 +157,7 @@ class LunaTrainer:
         arguments = self._arguments(train, kwargs)
         lock = self.store.lock(self.model_name) if _is_main_process() else nullcontext()
         with lock:
+            self._check_unchanged()
             return self._run(train, valid, arguments, callbacks, train_data)
 
     def _run(
@@ -160,7 +173,8 @@ class LunaTrainer:
         started = time.perf_counter()
         loss, interruption = None, None
         try:
-            loss = float(trainer.train().training_loss)
+            resume = arguments.resume_from_checkpoint
+            loss = float(trainer.train(resume_from_checkpoint=resume).training_loss)
         except KeyboardInterrupt as error:
             interruption = error
         finally:
@@ -222,6 +236,7 @@ class LunaTrainer:
         self.model.eval()
         if _is_main_process():
             self.model.save(self.folder)
+            self._save_id = read_save_id(self.folder)
         self.last_summary = summary  # um Ctrl-C durante as medidas já encontra tudo salvo
         if not summary.interrupted:
             summary.after = self._measure(valid)
@@ -235,12 +250,18 @@ class LunaTrainer:
         limit = self.model.config.n_positions
         if asked is None:
             return min(limit, self.settings.context_length)
-        if not isinstance(asked, int) or not 2 <= asked <= limit:
+        if not isinstance(asked, int) or asked < 2:
             raise UsageError(
                 f"max_position_embeddings={asked!r}: esperado um inteiro de 2 a {limit}, "
                 "o contexto deste modelo."
             )
-        return asked
+        if asked > limit:
+            logger.warning(
+                "max_position_embeddings=%d passa do contexto deste modelo; usando %d.",
+                asked,
+                limit,
+            )
+        return min(asked, limit)
 
     def _dataset(self, data: Sequence[str], context: int) -> PackedDataset:
         if isinstance(data, str):
@@ -275,7 +296,7 @@ class LunaTrainer:
             "ddp_backend": "gloo" if self.device == "cpu" and _world_size() > 1 else None,
             "ddp_find_unused_parameters": False,
             "seed": training.seed,
-            "output_dir": str(self.folder / "training"),
+            "output_dir": str(self.folder / "checkpoints"),
         }
 
     def _arguments(self, train: PackedDataset, kwargs: dict[str, Any]) -> TrainingArguments:
@@ -295,10 +316,18 @@ class LunaTrainer:
                 f"train_supervised(): argumento desconhecido {unknown[0]!r}. São aceitos os de "
                 "transformers.TrainingArguments, 'callbacks' e 'max_position_embeddings'."
             )
+        self._check_numbers(values)
         try:
             return TrainingArguments(**values)
         except (ValueError, TypeError) as error:
             raise UsageError(f"train_supervised(): argumento não aceito: {error}") from error
+
+    @staticmethod
+    def _check_numbers(values: dict[str, Any]) -> None:
+        for name in ("learning_rate", "weight_decay", "num_train_epochs", "max_grad_norm"):
+            value = values[name]
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+                raise UsageError(f"train_supervised(): {name}={value!r}: esperado um número >= 0.")
 
     def _dropout(self, arguments: TrainingArguments) -> float:
         """O dropout escolhido; senão 0, ou 0,1 quando os mesmos dados passam muitas vezes."""
@@ -310,12 +339,13 @@ class LunaTrainer:
     # ------------------------------------------------------------------ avaliação e gravação
 
     def _measure(self, dataset: PackedDataset | None, max_rows: int | None = None) -> Any:
-        """Avalia ``dataset`` (ou as primeiras ``max_rows`` linhas) com o modelo atual."""
+        """Avalia ``dataset`` (ou uma amostra de ``max_rows`` linhas) com o modelo atual."""
         if dataset is None:
             return None
         rows: Any = dataset
         if max_rows is not None and len(dataset) > max_rows:
-            rows = torch.utils.data.Subset(dataset, range(max_rows))
+            order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))
+            rows = torch.utils.data.Subset(dataset, order[:max_rows].tolist())
         self.model.to(self.device)
         training = self.model.training
         self.model.eval()
@@ -348,15 +378,17 @@ class LunaTrainer:
         return self._measure(self._dataset(data, context))
 
     def save_checkpoint(self) -> Path:
-        """Grava os pesos atuais em ``checkpoints/step-N`` e devolve a pasta.
+        """Grava modelo e tokenizador atuais em ``checkpoints/step-N`` e devolve a pasta.
 
-        N é o número de passos dados por este ``LunaTrainer``.
+        N é o número de passos dados por este ``LunaTrainer``. São só os pesos: o otimizador e a
+        posição nos dados não vão junto.
 
         Erros:
             StorageError: o disco recusou; nada fica pela metade.
         """
         folder = self.folder / "checkpoints" / f"step-{self.current_step}"
         self.model.save(folder)
+        self.tokenizer.save(folder / "tokenizer")
         return folder
 
     @property

@@ -88,7 +88,7 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Adia o Ctrl-C até o fim do bloco (que deve durar instantes); fora da thread principal, nada."""
+    """Adia o Ctrl-C até o fim do bloco (que deve ser breve); só na thread principal."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
