@@ -2,8 +2,8 @@
 
 Muon ortogonaliza o momento de cada matriz antes de aplicá-lo: todas as direções andam o mesmo
 tanto, e as raras também aprendem. A ortogonalização é a iteração de Newton-Schulz de grau 5, aqui
-em fp32 e em lote (matrizes da mesma forma juntas): em CPUs sem bf16 nativo, ``torch.optim.Muon``, que
-usa bf16, é muito mais lento; nas que o têm, é mais rápido (docs/LOG.md).
+em fp32 e em lote (matrizes da mesma forma juntas): em CPUs sem bf16 nativo, ``torch.optim.Muon``,
+que usa bf16, é muito mais lento; nas que o têm, é mais rápido (docs/LOG.md).
 
 Fontes: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024);
 Loshchilov & Hutter, "Decoupled Weight Decay Regularization" (2019).
