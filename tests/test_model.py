@@ -369,6 +369,18 @@ def test_base_gpt2_gains_components_without_changing_an_answer(gpt2_folder, choi
     assert bool(model.moe_blocks) == choices.get("use_moe", True)
 
 
+def test_base_with_another_activation_goes_without_moe_and_says_so(gpt2_folder, caplog):
+    base = GPT2LMHeadModel.from_pretrained(gpt2_folder).eval()
+    base.config.activation_function = "relu"
+    base.save_pretrained(gpt2_folder)
+    base = GPT2LMHeadModel.from_pretrained(gpt2_folder).eval()
+    model = from_gpt2(gpt2_folder, 120, {}, eos_token_id=1)
+    ids = torch.randint(0, 120, (2, 15))
+    with torch.no_grad():
+        assert torch.allclose(model(ids).logits, base(ids).logits, atol=2e-5)
+    assert model.moe_blocks == [] and "relu" in caplog.text
+
+
 def test_dimensions_cannot_be_chosen_over_a_base():
     with pytest.raises(UsageError, match="n_embd"):
         base_config(GPT2Config(n_embd=24, n_head=3), {"n_embd": 48})

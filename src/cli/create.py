@@ -15,7 +15,7 @@ from src.cli.runner import (
 )
 from src.config.config import Config, TokenizerConfig
 from src.config.presets import PRESETS
-from src.utils.errors import ConfigError, NoDataError
+from src.utils.errors import ConfigError, NoDataError, UsageError
 
 logger = logging.getLogger(__name__)
 MIN_CHARACTERS = 1024  # menos que isso não dá um vocabulário
@@ -28,6 +28,8 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     """Cria o modelo ``args.name``; a pasta só aparece quando está completa."""
     from src.utils.model_store import ModelStore
 
+    if args.base and args.size:
+        raise UsageError("--size não vale com --base: as dimensões vêm da base. Tire uma das duas.")
     size = choose_size(option(args.size, config.model_choices.get("size", "auto")))
     store = ModelStore(config.paths.models_dir)
     store.check_free(args.name, args.force)

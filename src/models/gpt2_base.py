@@ -8,6 +8,7 @@
 No instante da criação, portanto, os logits são os do GPT-2; o treino é que os separa.
 """
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from src.models.luna_model import LunaModel
 from src.models.model_files import CONFIG_FILE, read_json
 from src.models.moe import MoEBlock
 from src.utils.errors import ModelFormatError, ModelNotFoundError, UsageError
+
+logger = logging.getLogger(__name__)
 
 COPIED_FIELDS = (
     "n_positions n_embd n_layer n_head n_inner activation_function layer_norm_epsilon "
@@ -106,6 +109,10 @@ def from_gpt2(
         check_base_folder(folder), local_files_only=True, use_safetensors=True
     )
     if base.config.activation_function not in ("gelu_new", "gelu_pytorch_tanh"):
+        logger.warning(
+            "A base usa a ativação %r, que o MoE não tem: o modelo fica sem MoE.",
+            base.config.activation_function,
+        )
         choices = dict(choices or {}) | {"use_moe": False}
     vocab_size = max(vocab_size, base.config.vocab_size)
     base.resize_token_embeddings(vocab_size, mean_resizing=False)
