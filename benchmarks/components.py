@@ -31,7 +31,6 @@ from torch import Tensor  # noqa: E402
 from benchmarks.harness import (  # noqa: E402
     Row,
     decimal,
-    grouped,
     machine,
     machine_line,
     measure_pairs,
@@ -47,6 +46,7 @@ from src.training.examples import build_examples  # noqa: E402
 from src.training.optim import MuonAdamW  # noqa: E402
 from src.training.packing import PackedDataset  # noqa: E402
 from src.utils.file_utils import load_documents  # noqa: E402
+from src.utils.numbers import grouped  # noqa: E402
 from tests.reference import moe_dense, scan_loop  # noqa: E402
 
 BATCH, LENGTH, STATE = 8, 256, 64

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from src.utils import numbers
+
 Row = dict[str, Any]
 
 
@@ -86,13 +88,8 @@ def machine_line(found: Row) -> str:
 
 
 def decimal(value: float, places: int = 1) -> str:
-    """Um número com vírgula."""
-    return f"{value:.{places}f}".replace(".", ",")
-
-
-def grouped(value: int) -> str:
-    """Um inteiro com pontos de milhar."""
-    return f"{value:,}".replace(",", ".")
+    """Um número com vírgula e, se nada se disser, uma casa."""
+    return numbers.decimal(value, places)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

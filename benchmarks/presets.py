@@ -30,7 +30,6 @@ import torch  # noqa: E402
 from benchmarks.harness import (  # noqa: E402
     Row,
     decimal,
-    grouped,
     machine,
     machine_line,
     parser,
@@ -42,6 +41,7 @@ from src.config.presets import PRESETS, Preset  # noqa: E402
 from src.models.luna_model import LunaModel  # noqa: E402
 from src.training.optim import build_optimizer  # noqa: E402
 from src.utils.hardware_utils import estimate_training_memory_gb  # noqa: E402
+from src.utils.numbers import grouped  # noqa: E402
 
 QUICK = ("nano", "mini")
 ANSWER_TOKENS = 32

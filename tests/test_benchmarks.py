@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import decimal, grouped, measure_pairs, table
+from benchmarks.harness import decimal, measure_pairs, table
+from src.utils.numbers import grouped
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = ["components.py", "presets.py", "tokenizer.py"]

@@ -405,8 +405,10 @@ def test_two_processes_train_a_step_and_hold_equal_weights(tmp_path, tokenizer):
             config = Config()
             config.paths.models_dir = {str(tmp_path / "models")!r}
             trainer = LunaTrainer("Duplo", config, "cpu", show_progress=False)
-            trainer.train_supervised({SENTENCES!r}, max_steps=2, per_device_train_batch_size=1,
-                                     max_position_embeddings=24, learning_rate=1e-2)
+            for stage in (16, 24):  # um segundo treino não confunde a gravação do primeiro
+                trainer.train_supervised({SENTENCES!r}, max_steps=2, learning_rate=1e-2,
+                                         per_device_train_batch_size=1,
+                                         max_position_embeddings=stage)
             path = {str(tmp_path)!r} + "/rank" + os.environ["RANK"] + ".pt"
             total = torch.cat([p.detach().double().flatten() for p in trainer.model.parameters()])
             open(path, "w").write(repr([total.sum().item(), (total * total).sum().item()]))

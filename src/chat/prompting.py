@@ -88,17 +88,16 @@ def visible_answer(text: str, tokenizer: LunaTokenizer) -> str:
     """
     names = tokenizer.control_tokens
     turns = text.split(names["assistant"])
-    hidden_after_thinking = "".join(_drop_thinking(turn, names) for turn in turns[-1:])
-    if not hidden_after_thinking.strip() and len(turns) > 1:
-        hidden_after_thinking = _drop_thinking(turns[-2], names)
-    answer = re.sub(r"^\s*Luna:\s*", "", hidden_after_thinking)
-    return printable(answer).strip()
+    answer = _drop_thinking(turns[-1], names)
+    if not answer.strip() and len(turns) > 1:
+        answer = _drop_thinking(turns[-2], names)
+    return printable(re.sub(r"^\s*Luna:\s*", "", answer)).strip()
 
 
 def _drop_thinking(turn: str, names: dict[str, str]) -> str:
     """O trecho do turno até o fim dele, sem o raciocínio."""
     thinking = re.escape(names["thinking"])
     closing = "|".join(re.escape(token) for token in names.values())
-    turn = re.sub(f"{thinking}.*?(?={closing}|$)", "", turn.replace("\r", ""), flags=re.DOTALL)
+    turn = re.sub(f"{thinking}.*?(?={closing}|$)", "", turn, flags=re.DOTALL)
     ends = [names[n] for n in ("eos", "user", "system", "pad", "proactive")]
     return re.split("|".join(re.escape(token) for token in ends), turn)[0]

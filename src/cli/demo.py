@@ -14,6 +14,8 @@ from typing import Any
 
 from src.cli.runner import bundled_data, quiet_libraries, read_texts, say
 from src.config.config import Config
+from src.utils.numbers import decimal
+from src.utils.text_cleaning import without_accents
 
 DEMO_NAME = "LunaDemo"
 DEMO_SIZE = "nano"
@@ -99,17 +101,9 @@ def ask(config: Config, questions: list[dict[str, Any]]) -> list[dict[str, Any]]
     answers = []
     for item in questions:
         answer = chat.generate_response(item["pergunta"])
-        found = any(plain(word) in plain(answer) for word in item["esperado"])
+        found = any(without_accents(word) in without_accents(answer) for word in item["esperado"])
         answers.append({"question": item["pergunta"], "answer": answer, "found": found})
     return answers
-
-
-def plain(text: str) -> str:
-    """Em minúsculas e sem acentos, para comparar."""
-    import unicodedata
-
-    decomposed = unicodedata.normalize("NFD", text.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
 def screen(result: dict[str, Any]) -> str:
@@ -127,7 +121,7 @@ def screen(result: dict[str, Any]) -> str:
     )
     lines += [f"Respostas com uma palavra esperada: {count} de {total}.", ""]
     lines += ["=== Bits por byte em texto que ele não leu (menos é melhor) ===", ""]
-    lines += [f"  {name:<22}{value:8.3f}".replace(".", ",") for name, value in rows]
+    lines += [f"  {name:<22}{decimal(value):>8}" for name, value in rows]
     lines += [
         "",
         f"Medido em {result['tokens']} tokens de data/valid; tudo em {result['seconds']:.0f} s.",

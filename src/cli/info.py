@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from src.config.config import Config
+from src.utils.numbers import decimal
 
 
 def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
@@ -24,8 +25,8 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
         "models": ModelStore(config.paths.models_dir).names(),
     }
     if not args.json:
-        memory = f"{profile.memory_total:.1f} GB".replace(".", ",")
-        free = f"{profile.memory_available:.1f} GB".replace(".", ",")
+        memory = f"{decimal(profile.memory_total, 1)} GB"
+        free = f"{decimal(profile.memory_available, 1)} GB"
         print(f"Sistema:     {profile.os_name} ({profile.system_type})")
         print(f"Processador: {profile.cpu_count} núcleos, {profile.cpu_threads} threads")
         print(f"Memória:     {memory} ({free} livres)")

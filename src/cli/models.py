@@ -8,6 +8,7 @@ from src.cli.runner import parameters_text, say
 from src.config.config import Config
 from src.utils.errors import UsageError
 from src.utils.model_store import ModelStore
+from src.utils.numbers import decimal
 
 #: ação -> (quantos nomes pede, como se escreve)
 ACTIONS = {
@@ -41,7 +42,7 @@ def _list(args: argparse.Namespace, store: ModelStore) -> dict[str, Any]:
     entries = store.list()
     if not args.json:
         for entry in entries:
-            size = f"{entry.size_bytes / 1e6:.1f} MB".replace(".", ",")
+            size = f"{decimal(entry.size_bytes / 1e6, 1)} MB"
             count = parameters_text(entry.parameters) if entry.parameters else "?"
             state = "" if entry.complete else "  (incompleto)"
             when = entry.modified.strftime("%d/%m/%Y %H:%M")

@@ -14,6 +14,8 @@ from typing import Any
 
 from src.config.config import Config
 from src.utils.errors import LunaError
+from src.utils.numbers import decimal, grouped
+from src.utils.processes import is_main_process
 
 #: Passivas, as threads do OpenMP dormem em vez de girar à espera: sem isso, outro programa ocupando
 #: um núcleo deixa cada passo várias vezes mais lento (docs/LOG.md).
@@ -27,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         _prepare(args)
         module = importlib.import_module(f"src.cli.{args.command}")
-        result = module.run(args, load_config(args))
-        if args.json and isinstance(result, dict) and is_main_process():
+        result: dict[str, Any] | None = module.run(args, load_config(args))
+        if args.json and result is not None and is_main_process():
             print(json.dumps(result, ensure_ascii=False))
-        return exit_code(result)
+        return int(result.get("exit_code", 0)) if result else 0
     except KeyboardInterrupt as error:
         return _interrupted(error, args)
     except BrokenPipeError:  # main.py trata
@@ -46,18 +48,6 @@ def run(args: argparse.Namespace) -> int:
     except Exception as error:  # o que não se previu também sai sem traceback
         hint = "Isto é um defeito do LunaGPT; com --debug aparecem os detalhes para o relato."
         return _failed(error, 1, args, f"Erro inesperado ({type(error).__name__}): {error}. {hint}")
-
-
-def is_main_process() -> bool:
-    """Se este é o processo que fala: o único, ou o primeiro dos que o torchrun lançou."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def exit_code(result: int | dict[str, Any] | None) -> int:
-    """O código de saída que o resultado de um comando pede; 0 se não pede nenhum."""
-    if isinstance(result, dict):
-        return int(result.get("exit_code", 0))
-    return result or 0
 
 
 def _prepare(args: argparse.Namespace) -> None:
@@ -141,9 +131,9 @@ def parameters_text(count: int) -> str:
     """``1,8 milhão de parâmetros``, ``2,1 milhões de parâmetros`` ou ``253.392 parâmetros``."""
     millions = round(count / 1e6, 1)
     if millions < 1:
-        return f"{count:,} parâmetros".replace(",", ".")
+        return f"{grouped(count)} parâmetros"
     word = "milhão" if millions < 2 else "milhões"
-    return f"{millions:.1f} {word} de parâmetros".replace(".", ",")
+    return f"{decimal(millions, 1)} {word} de parâmetros"
 
 
 def option(value: Any, default: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from src.cli.runner import bundled_data, option, quiet_libraries, read_texts, say
 from src.config.config import Config
+from src.utils.numbers import grouped
 
 
 def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def supervised(args: argparse.Namespace, config: Config, train: list, valid: lis
     )
     for note in trainer.settings.notes:
         say(args, note)
-    count = f"{trainer.model.parameter_count():,}".replace(",", ".")
+    count = grouped(trainer.model.parameter_count())
     say(args, f"Treinando '{args.model}' ({count} parâmetros, {trainer.device}).")
     try:
         return trainer.train_supervised(train, valid, **trainer_options(args))

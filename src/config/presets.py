@@ -30,6 +30,12 @@ PRESETS: dict[str, Preset] = {
     "base": Preset(768, 12, 12, 1024, 32768, 6e-4, 2, "GPT-2 small: pede uma GPU"),
 }
 
+
+def nearest_preset(hidden_size: int) -> Preset:
+    """O tamanho pronto de largura mais próxima de ``hidden_size``."""
+    return min(PRESETS.values(), key=lambda preset: abs(preset.hidden_size - hidden_size))
+
+
 #: Números do modo leve da referência: `use_lightweight`, `--lightweight`.
 LIGHTWEIGHT_HIDDEN_SIZE = 256
 LIGHTWEIGHT_NUM_LAYERS = 4

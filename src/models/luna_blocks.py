@@ -90,21 +90,18 @@ class LunaBlock(GPT2Block):
         luna = luna or PassContext()
         layer: Any = past_key_values.layers[self.layer_idx] if past_key_values is not None else None
         x = self.ln_1(hidden_states)
-        mixed = self._attend(x, past_key_values, attention_mask, **kwargs)
+        mixed: Any = 0
+        if self.attn is not None:
+            kwargs.pop("encoder_attention_mask", None)
+            kwargs |= {"past_key_values": past_key_values, "attention_mask": attention_mask}
+            mixed = self.attn(x, **kwargs)[0]
+        elif layer is not None:
+            layer.advance(x)
         if self.ssm is not None:
             mixed = self._remember(x, luna, layer) + mixed
         hidden_states = hidden_states + mixed
         x = self.ln_2(hidden_states)
         return hidden_states + self._feed_forward(x, luna, layer)
-
-    def _attend(self, x: Tensor, past: Cache | None, mask: Tensor | None, **kwargs) -> Tensor | int:
-        if self.attn is not None:
-            kwargs.pop("encoder_attention_mask", None)
-            return self.attn(x, past_key_values=past, attention_mask=mask, **kwargs)[0]
-        if past is not None:
-            layer: Any = past.layers[self.layer_idx]
-            layer.advance(x)
-        return 0
 
     def _remember(self, x: Tensor, luna: PassContext, layer: HybridCacheLayer | None) -> Tensor:
         state = layer.last_state("ssm") if layer is not None else None

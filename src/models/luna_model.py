@@ -344,7 +344,6 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
                 f"Os pesos de '{folder}' não combinam com o config.json: {error}"
             ) from error
         model, info = loaded
-        detach_from_files(model)
         lost = sorted(info.get("missing_keys") or []) + [
             str(item[0]) for item in info.get("mismatched_keys") or []
         ]
@@ -359,6 +358,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
                 f"Faltam pesos em '{folder}' ({len(lost)}; o primeiro é {lost[0]}). O modelo não "
                 "foi carregado, para não responder com pesos sorteados."
             )
+        detach_from_files(model)
         return (model, info) if wants_info else model
 
     def save(
@@ -453,12 +453,8 @@ def detach_from_files(model: torch.nn.Module) -> None:
     O safetensors os deixa mapeados no arquivo, e no Windows um arquivo mapeado não pode ser
     substituído: salvar por cima do modelo carregado falharia.
     """
-    copies: dict[int, Tensor] = {}
-    for tensor in [*model.parameters(), *model.buffers()]:
-        if tensor.data_ptr() not in copies:
-            copies[tensor.data_ptr()] = tensor.data.clone()
-    for tensor in [*model.parameters(), *model.buffers()]:
-        tensor.data = copies[tensor.data_ptr()]
+    for tensor in [*model.parameters(), *model.buffers()]:  # pesos divididos vêm uma vez só
+        tensor.data = tensor.data.clone()
 
 
 def _generation_json(model: LunaModel) -> str:

@@ -21,9 +21,8 @@ from torch import Tensor
 
 from src.utils import atomic_io
 from src.utils.errors import ModelFormatError, ModelNotFoundError
+from src.utils.model_store import CONFIG_FILE, INDEX_FILE
 
-CONFIG_FILE = "config.json"
-INDEX_FILE = "model.safetensors.index.json"
 COMPONENTS_DIR = "components"
 #: Trecho do nome do peso -> componente; o que não casar é da base.
 COMPONENT_KEYS = {

@@ -10,6 +10,8 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from src.utils.numbers import decimal, grouped
+
 logger = logging.getLogger(__name__)
 
 BAR_FORMAT = (
@@ -60,9 +62,9 @@ class ProgressCallback(TrainerCallback):
         """Anda a barra, ou imprime uma linha se já passou tempo bastante."""
         if not self.enabled or not state.is_world_process_zero:
             return
-        note = f"{self.tokens_per_second(state):,.0f} tokens/s".replace(",", ".")
+        note = f"{grouped(self.tokens_per_second(state))} tokens/s"
         if self.loss is not None:
-            note = f"perda {self.loss:.3f}".replace(".", ",") + f", {note}"
+            note = f"perda {decimal(self.loss)}, {note}"
         if self.bar is not None:
             self.bar.set_postfix_str(note, refresh=False)
             self.bar.update(state.global_step - self.bar.n)

@@ -18,6 +18,7 @@ from src.models.luna_model import LunaModel
 from src.models.model_files import read_json
 from src.training.summary import TrainingSummary
 from src.utils import atomic_io
+from src.utils.numbers import grouped
 
 MANIFEST_VERSION = 1
 DATA_FILE = "data.json"  # de que arquivos veio o modelo, para o próximo treino
@@ -118,8 +119,8 @@ def write_model_card(
         "rede que cresce": len(model.growing_networks),
     }
     components = ", ".join(f"{k} ({v})" for k, v in parts.items() if v) or "nenhum"
-    total = f"{model.parameter_count():,}".replace(",", ".")
-    active = f"{model.parameter_count(active_only=True):,}".replace(",", ".")
+    total = grouped(model.parameter_count())
+    active = grouped(model.parameter_count(active_only=True))
     lines = [
         "---",
         "language: pt",

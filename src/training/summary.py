@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from src.evaluation.likelihood import Likelihood
+from src.utils.numbers import decimal, grouped
 
 #: Bits por byte na validação -> o que esperar. É uma régua de leitura, feita olhando respostas de
 #: modelos pequenos deste projeto: com 2,2 ainda saem palavras soltas. Modelos grandes de hoje ficam
@@ -80,24 +81,16 @@ class TrainingSummary:
         rate = self.tokens / max(self.seconds, 1e-9)
         lines = list(self.notes)
         lines.append(
-            f"{self.steps} passos, {_grouped(self.tokens)} tokens em {self.seconds:.0f} s "
-            f"({_grouped(round(rate))} tokens/s)."
+            f"{self.steps} passos, {grouped(self.tokens)} tokens em {self.seconds:.0f} s "
+            f"({grouped(rate)} tokens/s)."
         )
         if self.before and self.after:
             lines.append(
-                f"Validação: {_decimal(self.before.bits_per_byte)} -> "
-                f"{_decimal(self.after.bits_per_byte)} bits por byte "
-                f"(perplexidade {_decimal(self.after.perplexity, 1)})."
+                f"Validação: {decimal(self.before.bits_per_byte)} -> "
+                f"{decimal(self.after.bits_per_byte)} bits por byte "
+                f"(perplexidade {decimal(self.after.perplexity, 1)})."
             )
         if self.train:
-            lines.append(f"No próprio treino: {_decimal(self.train.bits_per_byte)} bits por byte.")
+            lines.append(f"No próprio treino: {decimal(self.train.bits_per_byte)} bits por byte.")
         lines.append(f"Quanto confiar: {self.trust}.")
         return lines
-
-
-def _grouped(value: int) -> str:
-    return f"{value:,}".replace(",", ".")
-
-
-def _decimal(value: float, places: int = 3) -> str:
-    return f"{value:.{places}f}".replace(".", ",")

@@ -1,10 +1,10 @@
 """``LunaTrainer``: treina um modelo salvo, sobre o ``Trainer`` do transformers."""
 
 import logging
-import os
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from src.config.config import Config
-from src.config.presets import PRESETS, Preset
+from src.config.presets import Preset, nearest_preset
 from src.evaluation.likelihood import Likelihood, measure
 from src.models.luna_model import LunaModel
 from src.models.model_files import read_save_id
@@ -32,6 +32,7 @@ from src.utils.hardware_utils import (
     training_settings,
 )
 from src.utils.model_store import ModelStore
+from src.utils.processes import is_main_process, world_size
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +85,8 @@ class LunaTrainer:
         self.device = resolve_device(device)
         self.show_progress = show_progress
         self.tokenizer = LunaTokenizer(self.config).load(self.folder / "tokenizer")
+        self._save_id = read_save_id(self.folder)  # antes dos pesos: uma gravação no meio aparece
         self.model: Any = LunaModel.from_pretrained(self.folder)
-        self._save_id = read_save_id(self.folder)
         self.settings = self._hardware_settings()
         self.last_summary: TrainingSummary | None = None
         self.steps_done = 0
@@ -94,8 +95,7 @@ class LunaTrainer:
     @property
     def preset(self) -> Preset:
         """O tamanho pronto de largura mais próxima, de onde vêm taxa e lote não escolhidos."""
-        width = self.model.config.n_embd
-        return min(PRESETS.values(), key=lambda preset: abs(preset.hidden_size - width))
+        return nearest_preset(self.model.config.n_embd)
 
     def _hardware_settings(self) -> TrainingSettings:
         """Lote, acumulação, threads e contexto para esta máquina; nunca a forma dos pesos."""
@@ -115,13 +115,16 @@ class LunaTrainer:
             torch.set_num_threads(settings.threads)
         return settings
 
-    def _check_unchanged(self) -> None:
-        """Recusa treinar por cima de pesos que outro processo gravou depois desta leitura."""
-        if read_save_id(self.folder) != self._save_id:
-            raise LunaError(
-                f"O modelo '{self.model_name}' mudou no disco desde que foi carregado (outro "
-                "treino terminou?). Carregue-o de novo para não perder aquele trabalho."
-            )
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Reserva o modelo para o processo que grava, se ninguém o gravou depois desta leitura."""
+        with self.store.lock(self.model_name):
+            if read_save_id(self.folder) != self._save_id:
+                raise LunaError(
+                    f"O modelo '{self.model_name}' mudou no disco desde que foi carregado (outro "
+                    "treino terminou?). Carregue-o de novo para não perder aquele trabalho."
+                )
+            yield
 
     # ------------------------------------------------------------------ treino
 
@@ -155,9 +158,8 @@ class LunaTrainer:
         train = self._dataset(train_data, context)
         valid = self._dataset(valid_data, context) if valid_data else None
         arguments = self._arguments(train, kwargs)
-        lock = self.store.lock(self.model_name) if _is_main_process() else nullcontext()
+        lock = self._writing() if is_main_process() else nullcontext()
         with lock:
-            self._check_unchanged()
             return self._run(train, valid, arguments, callbacks, train_data)
 
     def _run(
@@ -234,14 +236,14 @@ class LunaTrainer:
     ) -> None:
         """Salva primeiro; mede depois. Só o processo principal escreve."""
         self.model.eval()
-        if _is_main_process():
+        if is_main_process():
             self.model.save(self.folder)
             self._save_id = read_save_id(self.folder)
         self.last_summary = summary  # um Ctrl-C durante as medidas já encontra tudo salvo
         if not summary.interrupted:
             summary.after = self._measure(valid)
             summary.train = self._measure(train, TRAIN_SAMPLE_ROWS)
-        if _is_main_process():
+        if is_main_process():
             record_training(self.folder, self.model, summary, arguments, train_data)
 
     # ------------------------------------------------------------------ argumentos e dados
@@ -272,11 +274,11 @@ class LunaTrainer:
     def _defaults(self, rows: int) -> dict[str, Any]:
         """Os argumentos do Trainer que valem quando ninguém escolheu outros."""
         training, settings = self.config.training, self.settings
-        batch = settings.batch_size
+        batch = min(settings.batch_size, rows)
         return {
             "num_train_epochs": training.num_epochs,
-            "per_device_train_batch_size": min(batch, rows),
-            "per_device_eval_batch_size": min(batch, rows),
+            "per_device_train_batch_size": batch,
+            "per_device_eval_batch_size": batch,
             "gradient_accumulation_steps": settings.gradient_accumulation,
             "learning_rate": training.learning_rate or self.preset.learning_rate,
             "weight_decay": training.weight_decay,
@@ -293,7 +295,7 @@ class LunaTrainer:
             "remove_unused_columns": False,
             "dataloader_pin_memory": self.device == "cuda",
             "use_cpu": self.device == "cpu",
-            "ddp_backend": "gloo" if self.device == "cpu" and _world_size() > 1 else None,
+            "ddp_backend": "gloo" if self.device == "cpu" and world_size() > 1 else None,
             "ddp_find_unused_parameters": False,
             "seed": training.seed,
             "output_dir": str(self.folder / "checkpoints"),
@@ -353,10 +355,13 @@ class LunaTrainer:
             {name: tensor.to(self.device) for name, tensor in batch.items()}
             for batch in DataLoader(rows, batch_size=self._eval_batch_size(dataset.length))
         )
-        sizes = torch.tensor(self.tokenizer.bytes_per_token())
-        result = measure(self.model, batches, sizes)
+        result = measure(self.model, batches, self._bytes_per_token)
         self.model.train(training)
         return result
+
+    @cached_property
+    def _bytes_per_token(self) -> torch.Tensor:
+        return torch.tensor(self.tokenizer.bytes_per_token())
 
     def _eval_batch_size(self, length: int) -> int:
         """Linhas por lote na avaliação: até 8, com os logits [B, L, V] abaixo de 256 MB."""
@@ -403,16 +408,6 @@ def set_dropout(model: torch.nn.Module, probability: float) -> None:
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout) and not name.endswith("attn_dropout"):
             module.p = probability
-
-
-def _is_main_process() -> bool:
-    """Se este é o processo 0 (o único, fora do torchrun)."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def _world_size() -> int:
-    """Quantos processos o torchrun lançou; 1 fora dele."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _drop_callback(trainer: Trainer, name: str) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from src.utils.numbers import grouped
+
 ROLE_LABELS = {"user": "Usuário", "assistant": "Luna", "system": "Sistema"}
 _SHOWN = 5  # problemas de cada tipo que o resumo mostra por extenso
 
@@ -128,14 +130,9 @@ class LoadReport:
 def _listed(singular: str, plural: str, pairs: list[tuple[str, str]]) -> list[str]:
     lines = [f"{singular}: {where}: {reason}" for where, reason in pairs[:_SHOWN]]
     if len(pairs) > _SHOWN:
-        lines.append(f"... e mais {_number(len(pairs) - _SHOWN)} {plural}.")
+        lines.append(f"... e mais {grouped(len(pairs) - _SHOWN)} {plural}.")
     return lines
 
 
 def _plural(count: int, singular: str, plural: str) -> str:
-    return f"{_number(count)} {singular if count == 1 else plural}"
-
-
-def _number(value: int) -> str:
-    """Milhares separados por ponto, como se escreve em português."""
-    return f"{value:,}".replace(",", ".")
+    return f"{grouped(count)} {singular if count == 1 else plural}"

@@ -24,8 +24,7 @@ from src.config.presets import (
     LIGHTWEIGHT_ACCUMULATION,
     LIGHTWEIGHT_BATCH_SIZE,
     LIGHTWEIGHT_CONTEXT,
-    PRESETS,
-    Preset,
+    nearest_preset,
 )
 from src.utils.container_limits import (
     GB,
@@ -327,10 +326,6 @@ def estimate_training_memory_gb(
     return (BYTES_PER_PARAMETER * parameters + 4 * floats) / GB + FIXED_GB
 
 
-def _nearest_preset(hidden_size: int) -> Preset:
-    return min(PRESETS.values(), key=lambda preset: abs(preset.hidden_size - hidden_size))
-
-
 def training_settings(
     profile: HardwareProfile,
     *,
@@ -362,7 +357,7 @@ def training_settings(
     )
     if lightweight:
         _apply_lightweight(settings, profile)
-    preset = _nearest_preset(hidden_size)
+    preset = nearest_preset(hidden_size)
     layers = num_layers or preset.num_hidden_layers
     vocab = vocab_size or preset.vocab_size
     count = parameters or approximate_parameters(hidden_size, layers, vocab, context_length)
@@ -457,7 +452,7 @@ def setup_memory_efficient_training(config: Any) -> TrainingSettings:
         profile,
         hidden_size=model.n_embd,
         context_length=model.n_positions,
-        batch_size=training.batch_size or _nearest_preset(model.n_embd).batch_size,
+        batch_size=training.batch_size or nearest_preset(model.n_embd).batch_size,
         gradient_accumulation=training.gradient_accumulation,
         lightweight=training.lightweight,
         num_layers=model.n_layer,

@@ -129,3 +129,9 @@ def _cut_position(text: str, limit: int) -> int:
         return ends[-1]
     position = max(text.rfind(" ", 1, limit + 1), text.rfind("\t", 1, limit + 1))
     return position if position > 0 else limit
+
+
+def without_accents(text: str) -> str:
+    """Em minúsculas e sem acentos, para comparar ("Técnico" -> "tecnico")."""
+    decomposed = unicodedata.normalize("NFD", text.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))

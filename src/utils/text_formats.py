@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from src.utils.documents import Document, LoadReport, render_messages
-from src.utils.text_cleaning import clean_text
+from src.utils.text_cleaning import clean_text, without_accents
 
 MAX_LINKED_EXCHANGES = 8  # acima disso, blocos completos sem separação são independentes
 EXPECTED_RECORD = (
@@ -189,8 +189,7 @@ class _DialogueReader:
 
 def persona_name(name: str) -> str | None:
     """O nome de uma persona em minúsculas e sem acentos ("Técnico" -> "tecnico")."""
-    plain = unicodedata.normalize("NFD", clean_text(name).casefold())
-    return "".join(c for c in plain if not unicodedata.combining(c)) or None
+    return without_accents(clean_text(name)) or None
 
 
 def conversation(
