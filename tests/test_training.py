@@ -201,6 +201,14 @@ def test_training_lowers_validation_bits_per_byte_and_saves(config, saved_model)
     assert not list(folder.glob("**/*.bin")) and not list(folder.glob("**/*.pt"))
 
 
+def test_a_single_step_already_learns(config, saved_model):
+    """O aquecimento não pode gastar, à taxa zero, o único passo de um treino."""
+    trainer = LunaTrainer(saved_model, config, "cpu", show_progress=False)
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    trainer.train_supervised(SENTENCES, max_steps=1)
+    assert any(not torch.equal(before[n], p) for n, p in trainer.model.named_parameters())
+
+
 def test_evaluation_equals_a_direct_computation(config, saved_model):
     trainer = LunaTrainer(saved_model, config, "cpu", show_progress=False)
     result = trainer.eval(SENTENCES[:2])

@@ -204,13 +204,8 @@ class LunaTrainer:
         arguments: TrainingArguments,
         callbacks: list[TrainerCallback],
     ) -> tuple[_LunaHFTrainer, ProgressCallback]:
-        rows_per_step = (
-            arguments.per_device_train_batch_size
-            * arguments.gradient_accumulation_steps
-            * max(arguments.world_size, 1)
-        )
-        steps_per_epoch = max(-(-len(train) // rows_per_step), 1)
-        progress = ProgressCallback(train.tokens / steps_per_epoch, self.show_progress)
+        steps = _steps_per_epoch(train, arguments)
+        progress = ProgressCallback(train.tokens / steps, self.show_progress)
         metrics = MetricsCallback(self.folder / "training" / "metrics.jsonl")
         trainer = _LunaHFTrainer(
             model=self.model,
@@ -320,9 +315,15 @@ class LunaTrainer:
             )
         self._check_numbers(values)
         try:
-            return TrainingArguments(**values)
+            arguments = TrainingArguments(**values)
         except (ValueError, TypeError) as error:
             raise UsageError(f"train_supervised(): argumento não aceito: {error}") from error
+        steps: float = arguments.max_steps
+        if steps <= 0:
+            steps = arguments.num_train_epochs * _steps_per_epoch(train, arguments)
+        if steps * arguments.warmup_steps < 1:  # o transformers arredonda para cima, e com um passo
+            arguments.warmup_steps = 0  # só de aquecimento, à taxa zero, nada seria aprendido
+        return arguments
 
     @staticmethod
     def _check_numbers(values: dict[str, Any]) -> None:
@@ -408,6 +409,16 @@ def set_dropout(model: torch.nn.Module, probability: float) -> None:
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout) and not name.endswith("attn_dropout"):
             module.p = probability
+
+
+def _steps_per_epoch(train: PackedDataset, arguments: TrainingArguments) -> int:
+    """Atualizações por passada pelos dados, somados todos os processos."""
+    rows_per_step = (
+        arguments.per_device_train_batch_size
+        * arguments.gradient_accumulation_steps
+        * max(arguments.world_size, 1)
+    )
+    return max(-(-len(train) // rows_per_step), 1)
 
 
 def _drop_callback(trainer: Trainer, name: str) -> None:
