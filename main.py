@@ -126,7 +126,12 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 def _chat(parser: argparse.ArgumentParser) -> None:
     add(parser, "--model", "nome do modelo; dispensável quando só há um", metavar="NOME")
-    add(parser, "--persona", f"estilo: {PERSONA_CHOICES}", metavar="PERSONA")
+    add(
+        parser,
+        "--persona",
+        f"estilo: {PERSONA_CHOICES} ou um seu (personas.json)",
+        metavar="PERSONA",
+    )
     add(parser, "--context", "texto que o modelo lê antes da conversa", metavar="TEXTO")
     parser.add_argument(
         "-p", "--prompt", metavar="TEXTO", help="responde uma vez e sai; '-' lê da entrada padrão"

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from src.chat.prompting import Message, fit_messages, normalize_history, printable, visible_answer
 from src.config.config import MODES, Config
-from src.config.personas import Persona, get_persona
+from src.config.personas import Persona, Sampling, get_persona, load_personas
 from src.models.luna_model import LunaModel
 from src.models.tokenizer import LunaTokenizer
 from src.utils.errors import LunaError, UsageError
@@ -82,7 +83,7 @@ class LunaChat:
     Args:
         model_name: nome de um modelo criado.
         config: a configuração do sistema.
-        persona: ``casual``, ``tecnico`` ou ``formal``.
+        persona: ``casual``, ``tecnico``, ``formal`` ou uma sua (``paths.personas_file``).
         device: ``auto``, ``cpu``, ``cuda`` ou ``mps``.
         mode: ``low_latency``, ``high_precision`` ou ``None`` (o da configuração).
 
@@ -103,7 +104,8 @@ class LunaChat:
             raise UsageError(f"mode={mode!r}: esperado um de {', '.join(MODES)}.")
         self.config = config or Config()
         self.model_name = model_name
-        self.persona: Persona = get_persona(persona)
+        personas = load_personas(self.config.paths.personas_file)
+        self.persona: Persona = get_persona(persona, personas)
         self.mode = mode
         self.device = resolve_device(device)
         folder = ModelStore(self.config.paths.models_dir).require(model_name)
@@ -165,21 +167,33 @@ class LunaChat:
             inputs, attention_mask=torch.ones_like(inputs), streamer=stream, **settings
         )
 
+    def sampling(self) -> Sampling:
+        """Como se sorteia: o que a configuração disser e, no resto, o da persona."""
+        chat = self.config.chat
+        chosen = {item.name: getattr(chat, item.name) for item in fields(Sampling)}
+        return replace(self.persona.sampling, **{k: v for k, v in chosen.items() if v is not None})
+
     def _settings(self, room: int) -> dict[str, Any]:
         """Os argumentos de ``generate`` para a configuração e o modo atuais."""
-        chat, tokens = self.config.chat, self.tokenizer
+        chat, tokens, sampling = self.config.chat, self.tokenizer, self.sampling()
         settings: dict[str, Any] = {
             "max_new_tokens": min(chat.max_new_tokens, room),
             "min_new_tokens": min(chat.min_new_tokens, chat.max_new_tokens, room) or None,
-            "repetition_penalty": chat.repetition_penalty,
+            "repetition_penalty": sampling.repetition_penalty,
+            "no_repeat_ngram_size": sampling.no_repeat_ngram_size,
             "eos_token_id": [tokens.eos_id, tokens.user_id, tokens.system_id],
             "pad_token_id": tokens.pad_id,
             "suppress_tokens": [tokens.pad_id, tokens.proactive_id],
-            "do_sample": chat.temperature > 0,
+            "do_sample": sampling.temperature > 0,
         }
         settings |= MODE_SETTINGS.get(self.mode or "", {})
         if settings["do_sample"]:
-            settings |= {"temperature": chat.temperature, "top_p": chat.top_p, "top_k": chat.top_k}
+            settings |= {
+                "temperature": sampling.temperature,
+                "top_k": sampling.top_k,
+                "top_p": sampling.top_p,
+                "min_p": sampling.min_p or None,
+            }
         return settings
 
     def extract_response(self, generated_text: str) -> str:

@@ -13,13 +13,14 @@ from src.utils.logging_utils import is_interactive
 
 def run(args: argparse.Namespace, config: Config) -> dict[str, Any] | None:
     """Conversa com o modelo; devolve a resposta quando é uma só e ``--json``."""
-    from src.config.personas import get_persona
+    from src.config.personas import get_persona, load_personas
     from src.utils.model_store import ModelStore
 
     store = ModelStore(config.paths.models_dir)
     model = args.model or only_model(args, store)
     store.require(model)
-    persona = get_persona(option(args.persona, config.chat.persona)).name
+    personas = load_personas(config.paths.personas_file)
+    persona = get_persona(option(args.persona, config.chat.persona), personas).name
     prompt = one_shot_prompt(args)
     quiet_libraries()
     chat = open_chat(args, config, model, persona)

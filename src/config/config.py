@@ -8,13 +8,13 @@ Caminhos relativos partem de ``LUNA_HOME``, se essa variável existir; senão, d
 """
 
 import json
-import math
 import os
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.config.errors import ConfigError
+from src.config.options import check_fields, option, sampling_option
 
 if TYPE_CHECKING:
     from src.config.model_config import ModelConfig
@@ -22,46 +22,9 @@ if TYPE_CHECKING:
 MODES = ("low_latency", "high_precision")
 
 
-def option(default: Any, help_text: str, **limits: Any) -> Any:
-    """Um campo com a sua explicação e os limites que ``_check_fields`` confere."""
-    return field(default=default, metadata={"help": help_text, **limits})
-
-
 def luna_home() -> Path:
     """A pasta de onde partem os caminhos relativos."""
     return Path(os.environ.get("LUNA_HOME") or ".")
-
-
-def _check_fields(section: Any, name: str) -> None:
-    """Confere tipo, limites e opções de cada campo de uma seção.
-
-    Erros:
-        ConfigError: com a seção, o campo, o valor e o esperado.
-    """
-    for item in fields(section):
-        value, limits = getattr(section, item.name), item.metadata
-        where = f"{name}.{item.name}={value!r}"
-        if value is None and (item.default is None or limits.get("optional")):
-            continue
-        expected = limits.get("type") or type(item.default)
-        number_ok = expected is float and isinstance(value, int) and not isinstance(value, bool)
-        wrong_bool = isinstance(value, bool) and expected is not bool
-        if not (isinstance(value, expected) or number_ok) or wrong_bool:
-            raise ConfigError(f"{where}: esperado um valor do tipo {_type_name(expected)}.")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{where}: esperado um número finito.")
-        if "choices" in limits and value not in limits["choices"]:
-            raise ConfigError(f"{where}: esperado um de {', '.join(map(str, limits['choices']))}.")
-        if "minimum" in limits and value < limits["minimum"]:
-            raise ConfigError(f"{where}: esperado no mínimo {limits['minimum']}.")
-        if "maximum" in limits and value > limits["maximum"]:
-            raise ConfigError(f"{where}: esperado no máximo {limits['maximum']}.")
-
-
-def _type_name(kind: Any) -> str:
-    names = {int: "inteiro", float: "número", str: "texto", bool: "true ou false"}
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    return " ou ".join(names.get(k, k.__name__) for k in kinds)
 
 
 @dataclass
@@ -105,15 +68,17 @@ class RagConfig:
 
 @dataclass
 class ChatConfig:
-    """Como conversar."""
+    """Como conversar. No sorteio, ``None`` deixa a escolha para a persona."""
 
     persona: str = option("casual", "estilo de resposta", type=str)
     max_new_tokens: int = option(128, "tokens por resposta, no máximo", minimum=1)
     min_new_tokens: int = option(0, "tokens por resposta, no mínimo", minimum=0)
-    temperature: float = option(0.7, "0 escolhe sempre o mais provável", minimum=0.0, maximum=5.0)
-    top_k: int = option(40, "candidatos por token; 0 desliga", minimum=0)
-    top_p: float = option(0.9, "massa de probabilidade mantida", minimum=0.0, maximum=1.0)
-    repetition_penalty: float = option(1.0, "penalidade para repetir", minimum=0.1, maximum=10.0)
+    temperature: float | None = sampling_option("temperature", None)
+    top_k: int | None = sampling_option("top_k", None)
+    top_p: float | None = sampling_option("top_p", None)
+    min_p: float | None = sampling_option("min_p", None)
+    repetition_penalty: float | None = sampling_option("repetition_penalty", None)
+    no_repeat_ngram_size: int | None = sampling_option("no_repeat_ngram_size", None)
     seed: int | None = option(None, "semente do sorteio", type=int, minimum=0)
 
 
@@ -132,6 +97,7 @@ class PathsConfig:
     data_dir: str = option("data", "dados", type=(str, os.PathLike))
     logs_dir: str = option("logs", "registros", type=(str, os.PathLike))
     temp_dir: str = option("temp", "arquivos temporários", type=(str, os.PathLike))
+    personas_file: str = option("personas.json", "suas personas", type=(str, os.PathLike))
 
     def model_dir(self, name: str) -> Path:
         """A pasta do modelo ``name`` (sem conferir se existe)."""
@@ -298,7 +264,7 @@ def _section(name: str, sections: dict[str, Any]) -> Any:
         value = kind(**value)
     elif not (is_dataclass(value) and isinstance(value, kind)):
         raise ConfigError(f"seção {name}={value!r}: esperado um objeto com os campos dela.")
-    _check_fields(value, name)
+    check_fields(value, name)
     return value
 
 

@@ -9,11 +9,12 @@
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from src.config.personas import PERSONAS
+from src.config.personas import PERSONAS, Personas
 from src.models.tokenizer import LunaTokenizer
 from src.utils.documents import Document, LoadReport
 from src.utils.errors import NoDataError, UsageError
@@ -48,23 +49,31 @@ class Example:
         return sum(self.learn)
 
 
-def build_examples(texts: Iterable[str], tokenizer: LunaTokenizer, context: int) -> list[Example]:
+def build_examples(
+    texts: Iterable[str], tokenizer: LunaTokenizer, context: int, personas: Personas = PERSONAS
+) -> list[Example]:
     """Exemplos de até ``context`` tokens a partir de textos, conversas e instruções.
+
+    ``personas``: as que existem; uma conversa que pede outra fica sem persona, com um aviso.
 
     Erros:
         NoDataError: nenhum texto rendeu um token a aprender.
     """
     plain: list[str] = []
     examples: list[Example] = []
+    unknown: Counter[str] = Counter()
     for text in texts:
         for item in parse_text(text):
             if item.messages is None:
                 plain.append(str(item))
             else:
-                messages = with_persona(item.messages, item.persona)
+                if item.persona is not None and item.persona not in personas:
+                    unknown[item.persona] += 1
+                messages = with_persona(item.messages, item.persona, personas)
                 examples += chat_windows(messages, tokenizer, context)
     for ids in tokenizer.encode_batch(plain):
         examples += text_windows(ids, tokenizer.eos_id, context)
+    _warn_of_unknown(unknown, personas)
     examples = [example for example in examples if example.learned]
     shortened = sum(example.shortened for example in examples)
     if shortened:
@@ -77,6 +86,17 @@ def build_examples(texts: Iterable[str], tokenizer: LunaTokenizer, context: int)
             "conversas, se há respostas em linhas 'Luna: ...'."
         )
     return examples
+
+
+def _warn_of_unknown(unknown: Counter[str], known: Personas) -> None:
+    for name, count in unknown.items():
+        logger.warning(
+            "%d conversas pedem a persona '%s', que não existe, e ficam sem persona. As que "
+            "existem: %s. Outras se definem em personas.json.",
+            count,
+            name,
+            ", ".join(sorted(known)),
+        )
 
 
 def parse_text(text: Any) -> list[Document]:
@@ -126,7 +146,9 @@ def text_windows(ids: Sequence[int], eos_id: int, context: int) -> list[Example]
     return windows
 
 
-def with_persona(messages: Messages, persona: str | None) -> Messages:
+def with_persona(
+    messages: Messages, persona: str | None, personas: Personas = PERSONAS
+) -> Messages:
     """Acrescenta o turno de sistema da persona, se a conversa não traz um.
 
     Sem persona indicada, o resumo criptográfico da própria conversa escolhe entre as personas e
@@ -136,11 +158,11 @@ def with_persona(messages: Messages, persona: str | None) -> Messages:
         return messages
     if persona is None:
         digest = hashlib.sha256("\n".join(m["content"] for m in messages).encode()).digest()
-        options: list[str | None] = [None, *sorted(PERSONAS)]
+        options: list[str | None] = [None, *sorted(personas)]
         persona = options[digest[0] % len(options)]
-    if persona is None or persona not in PERSONAS:
+    if persona is None or persona not in personas:
         return messages
-    return [{"role": "system", "content": PERSONAS[persona].system_prompt}, *messages]
+    return [{"role": "system", "content": personas[persona].system_prompt}, *messages]
 
 
 def chat_windows(messages: Messages, tokenizer: LunaTokenizer, context: int) -> list[Example]:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from src.config.config import Config
+from src.config.personas import load_personas
 from src.config.presets import Preset, nearest_preset
 from src.evaluation.likelihood import Likelihood, measure
 from src.models.luna_model import LunaModel
@@ -80,6 +81,7 @@ class LunaTrainer:
     ) -> None:
         self.config = config or Config()
         self.model_name = model_name
+        self.personas = load_personas(self.config.paths.personas_file)
         self.store = ModelStore(self.config.paths.models_dir)
         self.folder: Path = self.store.require(model_name)
         self.device = resolve_device(device)
@@ -263,7 +265,7 @@ class LunaTrainer:
     def _dataset(self, data: Sequence[str], context: int) -> PackedDataset:
         if isinstance(data, str):
             data = [data]
-        examples = build_examples(data, self.tokenizer, context)
+        examples = build_examples(data, self.tokenizer, context, self.personas)
         return PackedDataset(examples, row_length(examples, context), self.tokenizer.eos_id)
 
     def _defaults(self, rows: int) -> dict[str, Any]:

@@ -23,8 +23,9 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from src.config.personas import plain_name
 from src.utils.documents import Document, LoadReport, render_messages
-from src.utils.text_cleaning import clean_text, without_accents
+from src.utils.text_cleaning import clean_text
 
 MAX_LINKED_EXCHANGES = 8  # acima disso, blocos completos sem separação são independentes
 EXPECTED_RECORD = (
@@ -189,7 +190,7 @@ class _DialogueReader:
 
 def persona_name(name: str) -> str | None:
     """O nome de uma persona em minúsculas e sem acentos ("Técnico" -> "tecnico")."""
-    return without_accents(clean_text(name)) or None
+    return plain_name(clean_text(name)) or None
 
 
 def conversation(
