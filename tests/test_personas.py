@@ -9,8 +9,7 @@ import torch
 
 from src.chat.luna_chat import LunaChat
 from src.config.errors import ConfigError, UsageError
-from src.config.model_config import PERSONA_DIM
-from src.config.personas import PERSONAS, TRAITS, get_persona, load_personas
+from src.config.personas import PERSONA_DIM, PERSONAS, TRAITS, get_persona, load_personas
 from src.models.hypernet import CausalContext, HyperNetwork
 from src.training.examples import build_examples
 from src.training.trainer import LunaTrainer

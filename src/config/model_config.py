@@ -19,8 +19,6 @@ logger = logging.getLogger(__name__)
 
 SSM_MODES = ("replace", "parallel")
 LAYER_LISTS = ("ssm_layers", "moe_layers", "hyper_layers")
-EMOTION_DIM = 6  # alegria, tristeza, raiva, medo, surpresa e nojo
-PERSONA_DIM = 8  # dimensão do vetor de persona que a HyperNetwork recebe
 
 
 def largest_head_count(hidden_size: int, wanted: int) -> int:

@@ -33,6 +33,7 @@ TRAITS: dict[str, str] = {
     "initiative": "só responde - sugere",
     "energy": "calma - animada",
 }
+PERSONA_DIM = len(TRAITS)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ Fonte: Ha, Dai & Le, "HyperNetworks" (2016); o posto baixo é o de Hu et al., "L
 import torch
 from torch import Tensor, nn
 
-from src.config.model_config import PERSONA_DIM
+from src.config.personas import PERSONA_DIM
 
 
 class HyperNetwork(nn.Module):

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.config.model_config import EMOTION_DIM
+from src.config.emotions import EMOTION_DIM
 
 
 class MoELosses(NamedTuple):
