@@ -28,16 +28,18 @@ test: $(VENV)/.installed-dev
 	PYTEST_ADDOPTS="--cov=src --cov-report=term:skip-covered --cov-fail-under=90" $(BIN)/python main.py test
 
 check: $(VENV)/.installed-dev
-	$(BIN)/black --check --quiet main.py src tests benchmarks
-	$(BIN)/isort --check-only --quiet main.py src tests benchmarks
-	$(BIN)/flake8 main.py src tests benchmarks
+	$(BIN)/black --check --quiet main.py src tests benchmarks scripts
+	$(BIN)/isort --check-only --quiet main.py src tests benchmarks scripts
+	$(BIN)/flake8 main.py src tests benchmarks scripts
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" lint-imports
+	$(BIN)/python scripts/check_data.py
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/tokenizer.py --quick
 	$(BIN)/python benchmarks/components.py --quick
 	$(BIN)/python benchmarks/presets.py
+	$(BIN)/python benchmarks/emotion.py --quick
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .hypothesis .import_linter_cache

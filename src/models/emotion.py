@@ -34,18 +34,20 @@ from src.models.emotion_lexicon import (
     NEGATED_PHRASES,
 )
 
-MIN_DOMINANT = 0.33  # abaixo disto, nenhuma emoção se destaca: neutro
+MIN_DOMINANT = 0.25  # abaixo disto, nenhuma emoção se destaca: neutro
 STRONGER, WEAKER = 1.5, 0.6
 EMPHASIS_CAPS, EMPHASIS_LONG, EMPHASIS_MARK = 1.3, 1.25, 0.15
 DIMINUTIVE, AUGMENTATIVE = 0.85, 1.2
 BEFORE_CONTRAST = 0.35  # "estava feliz, mas..."
 MENTIONED = 0.1  # fala da palavra, não do sentimento
+ASKED = 0.4  # pergunta em que não há primeira pessoa: "a raiva tem cura?"
 NEGATION_WINDOW = 4  # palavras entre a negação e o que ela nega
 MODIFIER_WINDOW = 2
 MAX_GAP = 3  # palavras que ".." cobre numa entrada do léxico
 
 NEGATIONS = frozenset("nao nunca jamais nem sem tampouco".split())
 NEGATED_NEXT = frozenset("nada nenhum nenhuma".split())  # só negam a palavra seguinte
+FIRST_PERSON = frozenset("eu me mim meu minha meus minhas comigo to nos nossa nosso".split())
 CONTRASTS = frozenset("mas porem contudo entretanto todavia".split())
 CONTRAST_PHRASES = (("so", "que"), ("no", "entanto"), ("ao", "contrario"))
 
@@ -53,9 +55,10 @@ _QUOTED = re.compile(r"[\"“«][^\"“”«»\n]*[\"”»]|(?<!\w)['‘][^'‘�
 _LAUGH = re.compile(r"(?:k{3,}|(?:ha){2,}h?|(?:he){2,}|(?:hua){2,}|(?:ka){3,}|(?:rs){2,}|rs)", re.I)
 _EMOTICONS = (
     (re.compile(r"[:;=]-?[)D]+(?!\w)|<3|\^_?\^"), "alegria", 0.8),
-    (re.compile(r"[:;=]'?-?\(+|T[_.]T|;-;"), "tristeza", 0.8),
+    (re.compile(r"(?<!>)[:;=]'?-?\(+|T[_.]T|;-;"), "tristeza", 0.8),
     (re.compile(r">:\(+"), "raiva", 0.9),
     (re.compile(r"(?<!\w)[:=]-?[oO](?!\w)|(?<!\w)[oO][_.][oO](?!\w)"), "surpresa", 0.8),
+    (re.compile(r"\?{2,}|\?!|!\?"), "surpresa", 0.4),
 )
 _TOKEN = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*|[.!?;:,…\n]+|[()]")
 _LONG = re.compile(r"([^\W\d_])\1{2,}")
@@ -105,6 +108,25 @@ def read_emotion(text: str) -> EmotionReading:
     evidence = list(_emoji_evidence(plain))
     for sentence in _sentences(list(_tokens(plain))):
         evidence += _sentence_evidence(sentence)
+    return _reading(evidence)
+
+
+def lexicon_sum(text: str) -> EmotionReading:
+    """A leitura sem as regras: só a soma dos pesos do léxico e dos emoji.
+
+    É a referência simples ao lado da qual se mede ``read_emotion`` (``benchmarks/emotion.py``).
+    """
+    tokens, evidence = list(_tokens(text)), list(_emoji_evidence(text))
+    position = 0
+    while position < len(tokens):
+        hit = _find_entry(tokens, position) if tokens[position].is_word else None
+        if hit and hit[0].emotion != NEUTRAL:
+            evidence.append(Evidence(tokens[position].raw, hit[0].emotion, hit[0].weight))
+        position = hit[1] if hit else position + 1
+    return _reading(evidence)
+
+
+def _reading(evidence: list[Evidence]) -> EmotionReading:
     totals = dict.fromkeys(EMOTIONS, 0.0)
     for item in evidence:
         totals[item.emotion] += item.weight
@@ -221,9 +243,9 @@ def _phrases(text: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(expression.split()) for expression in _expressions(text))
 
 
-def _matches_word(pattern: str, token: _Token) -> float:
+def _matches_word(pattern: str, token: _Token, exact: bool) -> float:
     """O fator do grau (diminutivo, aumentativo) se a palavra casa com o padrão; 0 se não casa."""
-    for form in token.forms:
+    for form in token.forms[:1] if exact else token.forms:
         degree, _, stem = (
             form.removeprefix("~").partition("~") if form[0] == "~" else ("1", "", form)
         )
@@ -232,10 +254,12 @@ def _matches_word(pattern: str, token: _Token) -> float:
     return 0.0
 
 
-def _match(words: tuple[str, ...], tokens: list[_Token], start: int) -> tuple[int, float]:
+def _match(
+    words: tuple[str, ...], tokens: list[_Token], start: int, exact: bool = False
+) -> tuple[int, float]:
     """(posição depois do casamento, fator) de ``words`` a partir de ``start``; (0, 0) se não casa.
 
-    Vírgulas não interrompem uma expressão de várias palavras; outros sinais, sim.
+    ``exact`` não desfaz diminutivos nem aumentativos.
     """
     factor, position, gap = 1.0, start, 0
     for word in words:
@@ -245,7 +269,7 @@ def _match(words: tuple[str, ...], tokens: list[_Token], start: int) -> tuple[in
         while True:
             if position >= len(tokens) or not tokens[position].is_word:
                 return 0, 0.0
-            degree = _matches_word(word, tokens[position])
+            degree = _matches_word(word, tokens[position], exact)
             position += 1
             if degree:
                 factor *= degree * tokens[position - 1].factor
@@ -277,6 +301,7 @@ def _sentence_evidence(tokens: list[_Token]) -> list[Evidence]:
     emphasis = 1 + EMPHASIS_MARK * min(marks, 3)
     if any(_contains(tokens, phrase) for phrase in _phrases(METALINGUISTIC)):
         emphasis *= MENTIONED
+    asked = tokens[-1].raw.startswith("?") and not FIRST_PERSON & {t.plain for t in tokens}
     contrast = _last_contrast(tokens)
     neither = sum(token.plain == "nem" for token in tokens) > 1  # "nem feliz nem triste"
     found, position = [], 0
@@ -291,6 +316,8 @@ def _sentence_evidence(tokens: list[_Token]) -> list[Evidence]:
             factor *= BEFORE_CONTRAST
         if end - position == 1 and position and _is_name(tokens, position):
             factor *= MENTIONED
+        if asked and entry.emotion != "surpresa":
+            factor *= ASKED
         text = " ".join(token.raw for token in tokens[position:end])
         negated = not entry.own_negation and _negated(tokens, position)
         if entry.emotion != NEUTRAL and not (negated and neither):
@@ -318,7 +345,7 @@ def _weighed(text: str, entry: _Entry, factor: float, negated: bool) -> Iterator
 
 
 def _contains(tokens: list[_Token], phrase: tuple[str, ...]) -> bool:
-    return any(_match(phrase, tokens, i)[0] for i, t in enumerate(tokens) if t.is_word)
+    return any(_match(phrase, tokens, i, exact=True)[0] for i, t in enumerate(tokens) if t.is_word)
 
 
 def _last_contrast(tokens: list[_Token]) -> int:

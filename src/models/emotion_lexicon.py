@@ -5,627 +5,946 @@ palavra aceita qualquer terminação ("feliz*": feliz, felizes, felizão); ``..`
 palavras no meio ("morr* .. saudade"). O peso é o quanto a expressão vale sozinha: 1 é uma emoção
 clara, 1,5 é forte, abaixo de 0,4 só conta somada a outra.
 
-Foi escrito sem ler as frases de teste (``data/eval/emocoes_teste.jsonl``).
+Foi ajustado com ``data/eval/emocoes_dev.jsonl``, sem ler as frases de ``emocoes_teste.jsonl``.
 """
 
 LEXICON: dict[str, dict[float, str]] = {
     "alegria": {
         1.5: """
-            pulando de alegria, pul* de felicidade, pul* de alegria, morr* de felicidade,
-            explod* de alegria, explod* de felicidade, melhor dia da minha vida, sonho realizado,
-            realiz* .. sonho, nas nuvens, chor* de alegria, chor* de felicidade, chor* de rir,
-            chor* de emocao, morr* de rir, rach* de rir, rach* o bico, rol* de rir,
-            me acab* de rir, lagrimas de alegria, nao caibo em mim, nao cabia em mim,
-            nao to cabendo em mim, explod* de orgulho, sorriso de orelha a orelha,
-            coracao transbord*, transbord* de alegria, cheio de alegria, cheia de alegria
+            cheia de alegria, cheio de alegria, chor* de alegria, chor* de emocao, chor* de
+            felicidade, chor* de rir, coracao transbord*, explod* de alegria, explod* de
+            felicidade, explod* de orgulho, lagrimas de alegria, me acab* de rir, melhor dia da
+            minha vida, morr* de felicidade, morr* de rir, nao cabia em mim, nao caibo em mim,
+            nao to cabendo em mim, nas nuvens, pul* de alegria, pul* de felicidade, pulando de
+            alegria, rach* de rir, rach* o bico, realiz* .. sonho, rol* de rir, sonho realizado,
+            sorriso de orelha a orelha, transbord* de alegria
         """,
         1.0: """
-            feliz*, felic*, alegr*, radiante*, euforic*, contente*, jubil*, exultante*, extasiad*,
-            eufori*, maravilhad*, encantad*, empolgad*, empolga*, entusiasm*, animad*, animadac*,
-            realizad*, orgulh*, gratidao, grato, grata, gratos, aliviad*, alivio, ufa, eba, ebaa,
-            oba, uhul, uhu, ihu, aee, aeh, viva, aleluia, ate que enfim deu certo, deu tudo certo,
-            tudo deu certo, deu certo, que bom, que otimo, que delicia, que maravilha, que alegria,
-            que orgulho, que lindo, que linda, que fofo, que fofa, que fofura, que show,
-            que legal, que massa, que sorte, que vitoria, que presente, que gostoso,
-            passei .. prova, passei .. vestibular, passei .. concurso, passei em primeiro,
-            passei de ano, fui aprovad*, fui promovid*, fui contratad*, fui selecionad*,
-            fui aceit*, fui escolhid*, consegui .. emprego, consegui .. vaga, ganhei .. bolsa,
-            arrasei, arrasamos, arrasou, mandei bem, mandamos bem, vencemos, campeao, campea,
-            campeoes, nao vejo a hora, mal posso esperar, contando os dias, conta os dias,
-            louco pra, louca pra, doido pra, doida pra, coracao quentinho, quentinho no coracao,
-            coracao cheio, coracao leve, alma leve, alma lavada, lavou minha alma, em paz,
-            nunca estive tao bem, nunca me senti tao bem, me sinto otim*, to nas alturas,
-            rindo sozinh*, sorrindo sozinh*, sorrindo a toa, rindo a toa, sorri* .. dia,
-            gargalh*, rindo ate agora, rindo muito, ri muito, ri demais, ri tanto, rimos,
-            comemor*, festej*, brind*, melhor noticia, noticia boa, boa noticia, boas noticias,
-            noticia maravilhosa, melhor presente, melhor coisa que, melhor dia, melhor fim de semana,
-            melhor aniversario, melhor viagem, dia perfeito, dia maravilhoso, dia lindo,
-            me diverti*, nos divertimos, amando, to amando, amei, amooo, ameiii, apaixonad*,
-            valeu a pena, valeu cada, me faz bem, fez meu dia, ganhei o dia, salvou meu dia,
-            alegrou meu dia, ta tudo bem agora, ta tudo bem de novo, recebeu alta, teve alta,
-            ta curad*, to curad*, esta curad*, ficou boa, ficou bom de vez, quitei, zerei a divida,
-            minha vida mudou pra melhor, vida boa, saltit*, dancando, dancei .. sala, cantando,
-            cantarol*, borboletas no estomago,
-            disse sim, ela aceitou, ele aceitou, aceitou casar, aceitou meu pedido, time subiu, time ganhou,
-            meu time foi campeao, fomos campeoes, gol do, matou de rir, mata de rir, mato de rir, morta de rir,
-            ri alto, chorando de tanto rir, de tanto rir, nao consigo parar de rir, nao paro de rir,
-            nao consigo parar de sorrir, nao paro de sorrir, tem coisa melhor, existe coisa melhor,
-            quer coisa melhor, nao tem preco, nao tem coisa melhor, nada melhor que, nada melhor do que,
-            nada como um, queria que .. nao acabasse, que .. nao acabasse, nao queria que acabasse,
-            nao posso reclamar, nao tenho do que reclamar, so tenho a agradecer, so agradeco, agradeco a deus,
-            gracas a deus, obrigada por tudo, obrigado por tudo, obrigada de coracao, obrigado de coracao,
-            muito obrigada mesmo, voce me salvou, salvou minha vida, voce e demais, vc e demais, sou sua fa,
-            sou seu fa, te amo, amo voce*, amo vc*, amo demais, amo muito, bobon*, babando, toda boba, todo bobo,
-            toda orgulhosa, me derreti, derretid*, suspirando, realizada, to no ceu, no setimo ceu,
-            no paraiso, ceu na terra, hoje e festa, bora comemorar, vamos comemorar, abrir um champanhe,
-            estourar champanhe, missao cumprida, dever cumprido, sensacao boa, que sensacao boa, tao bom,
-            tao gostoso, tao boa, foi otimo, foi incrivel, foi lindo, foi demais, foi maravilhos*, foi show,
-            foi massa, foi bom demais, ta sendo otimo, ta sendo incrivel, daora, da hora, role bom, irado,
-            irada demais, animal demais, sem igual, inesquecivel, nota dez, tirei dez, tirei 10, nota maxima,
-            gabaritei, passei de fase, bati .. meta, bati minha meta, batemos a meta, primeiro lugar,
-            medalha*, trofeu, diploma, me formei, formatura, formad*, chave do apartamento, casa propria,
-            primeiro salario, primeira casa, carta de motorista, tirei a carteira, passei na auto escola,
-            emagreci, superei, venci .. medo, venci, dei conta, deu bom, funcionou, funcionando perfeitamente,
-            resolvid*, problema resolvido, peso das costas, tirei um peso, peso enorme, respir* aliviad*,
-            dormi como um anjo, dormi super bem, dormi que nem, acordei disposta, acordei disposto,
-            acordei bem, acordei cantando, acordei sorrindo, de bom humor, bom humor, de alto astral,
-            alto astral, cheia de energia, cheio de energia, cheia de gas, cheio de gas, pronta pra tudo,
-            motivad*, inspirad*, confiante, esperancos*, agradecid*, honrad*, lisonjead*, fiquei toda,
-            surpresa boa, surpresa linda, festa surpresa, me fizeram uma festa, familia reunida,
-            familia toda junta, todo mundo junto, casa cheia, abracei, me abracou, abraco apertado, pulei,
-            dei um pulo de, gritei de alegria, gritei de felicidade, festa a noite toda, dancei a noite,
-            brinquei, brincamos, demos risada, risada*, risos, gargalhamos, zoeira, me matei de rir
+            abracei, abraco apertado, abrir um champanhe, abriu um sorriso, acabou em festa,
+            aceitou casar, aceitou meu pedido, acertamos, acertei, acordei bem, acordei
+            cantando, acordei disposta, acordei disposto, acordei sorrindo, acude encheu,
+            adotar, aee, aeh, agora e meu, agora e minha, agradecid*, agradeco a deus, agua de
+            coco, alegr*, alegrou meu dia, aleluia, aliviad*, alivio, alma lavada, alma leve,
+            alta do hospital, alto astral, amando, amei, ameiii, amo demais, amo muito, amo vc*,
+            amo voce*, amooo, amorzinh*, animad*, animadac*, animal demais, anos sem beber,
+            apaixonad*, apaixonadinh*, aplaud*, aqui em casa e festa, arrancou um sorriso,
+            arrasamos, arrasei, arrasou, arrasta-pe, ate que enfim deu certo, bao demais,
+            batemos a meta, bateram palma, bateu palma, bati .. meta, bati minha meta, belezura,
+            bem melhor agora, bencao, benign*, bilhete na minha, bilhetinh*, boa noticia, boa
+            prosa, boas noticias, bobon*, bodas, bom demais da conta, bom humor, bora comemorar,
+            borboletas no estomago, botei batom, brincamos, brind*, brindamos, brinquei, campea,
+            campeao, campeoes, cantando, cantarol*, carinho enorme, carta de motorista, casa
+            cheia, casa propria, ceu na terra, chave do apartamento, cheguei em casa e, cheia de
+            energia, cheia de gas, cheia de planos, cheio de energia, cheio de gas, cheio de
+            planos, chorando de tanto rir, chorei de emocao, choveu no sertao, churrascao,
+            churrasco, chuva chegou, colhi, comecei a namorar, comeco segunda, comemor*,
+            confiante, consegui .. emprego, consegui .. vaga, conseguimos a, conseguimos adotar,
+            conseguimos o, conta os dias, contando os dias, contente*, coracao .. festa, coracao
+            .. quentinho, coracao cheio, coracao leve, coracao quentinho, coracao ta quentinho,
+            curad*, curou, da hora, danca*, dancando, dancei, dancei .. sala, dancei a noite,
+            daora, de alto astral, de bom humor, de peito cheio, de tanto comemorar, de tanto
+            rir, dei conta, dei um pulo de, demos risada, derretid*, deu bom, deu certo, deu
+            tudo certo, deus e bom, deus e maravilhoso, dever cumprido, dia abencoado, dia
+            lindo, dia maravilhoso, dia perfeito, diploma, disse sim, doida pra, doido pra,
+            dormi como um anjo, dormi que nem, dormi super bem, e de alegria, e de felicidade,
+            eba, ebaa, ela aceitou, ele aceitou, emagreci, emocao boa, empolga*, empolgad*,
+            encantad*, enfim livre, entusiasm*, esperancos*, esta curad*, estourar champanhe,
+            estufei o peito, eta trem, eu passei, eufori*, euforic*, existe coisa melhor,
+            extasiad*, exultante*, familia reunida, familia toda, familia toda junta, feito
+            pinto no lixo, felic*, feliz*, festa a noite toda, festa na rua, festa surpresa,
+            festej*, festejando, fez meu dia, fica quentinho, ficou boa, ficou bom de vez,
+            fiquei toda, foi bom demais, foi demais, foi incrivel, foi lindo, foi maravilhos*,
+            foi massa, foi otimo, foi show, fomos campeoes, formad*, formatura, forro, fui
+            aceit*, fui ao ceu, fui aprovad*, fui chamad*, fui chamada pra vaga, fui contratad*,
+            fui escolhid*, fui pro ceu, fui promovid*, fui selecionad*, funcionando
+            perfeitamente, funcionou, gabaritei, ganhei .. bolsa, ganhei na, ganhei o dia,
+            ganhou o premio, gargalh*, gargalhamos, gloria a deus, gol do, gosto de quem eu
+            vejo, gosto de quem sou, gracas a deus, grata, gratidao, gratissim*, grato, gratos,
+            gritei de alegria, gritei de felicidade, gurizada reunida, hoje e festa, honrad*,
+            igual pinto no lixo, ihu, indicou, inesquecivel, inspirad*, irada demais, irado,
+            jubil*, juntos ha, lagrima de alegria, lavou minha alma, lev* comigo pra sempre,
+            liberdade, limpei meu nome, limpo de cancer, lindez*, lisonjead*, livre das dividas,
+            livre enfim, louca pra, louco pra, lua de mel, mais linda do que, mais lindo do que,
+            mal posso esperar, mandamos bem, mandei bem, maravilhad*, marzao, mata de rir,
+            matando a saudade, matar a saudade, matar saudade*, matei a saudade, matei saudade*,
+            mato de rir, matou de rir, me abracou, me abriu um sorriso, me adorar*, me amaram,
+            me deixou alegr*, me deixou feliz, me derreti, me diverti*, me faz bem, me faz
+            sorrir, me fez sorrir, me fizeram uma festa, me formei, me matei de rir, me pediu
+            em, me sinto otim*, medalha*, melhor agora, melhor aniversario, melhor coisa que,
+            melhor dia, melhor fim de semana, melhor noticia, melhor presente, melhor viagem,
+            merece comemorar, merece festa, merece uma pizza, meu de verdade, meu nome na lista,
+            meu time foi campeao, minha de verdade, minha vida mudou pra melhor, missao
+            cumprida, morta de rir, motivad*, muito melhor agora, muito obrigada mesmo, nada
+            como um, nada melhor do que, nada melhor que, nada vai estragar, namorando, nao
+            consigo parar de rir, nao consigo parar de sorrir, nao paro de rir, nao paro de
+            sorrir, nao posso reclamar, nao queria que acabasse, nao tem coisa melhor, nao tem
+            preco, nao tenho do que reclamar, nao vejo a hora, naquela fossa, nasceram os
+            dentinhos, nasci de novo, nem acredito que consegui, neve pela primeira, no paraiso,
+            no setimo ceu, nome limpo, nos divertimos, nota dez, nota maxima, noticia boa,
+            noticia maravilhosa, nova fase, nunca estive tao bem, nunca me senti tao bem, nunca
+            vou esquecer o que vc fez, nunca vou esquecer o que voce fez, o gloria, oba,
+            obrigada de coracao, obrigada por tudo, obrigado de coracao, obrigado por tudo,
+            orgulh*, orgulhos*, pagode, pagou adiantado, papai pela primeira, passaporte
+            carimbado, passei .. concurso, passei .. prova, passei .. vestibular, passei de ano,
+            passei de fase, passei em primeiro, passei na auto escola, passei na lista, passei
+            raspando, pedido de namoro, pediu em namoro, peito estufado, pela primeira vez e eu,
+            peso das costas, peso enorme, pinto no lixo, povo todo, pra rua dancar, presente de
+            deus, primeira casa, primeira vez no mar, primeira viagem, primeiro dentinho,
+            primeiro lugar, primeiro salario, problema resolvido, pronta pra tudo, prontinh*,
+            prosa boa, pulei, que .. nao acabasse, que alegria, que bencao, que bom, que
+            delicia, que dia bom, que dia lindo, que dia maravilhoso, que fofa, que fofo, que
+            fofura, que gostoso, que legal, que linda, que lindo, que maravilha, que massa, que
+            orgulho, que otimo, que sensacao boa, que show, que sorte, que vitoria, quentinh*,
+            quentinho no coracao, quer coisa melhor, queria que .. nao acabasse, quitei,
+            radiante*, realizad*, realizada, realizei, recebeu alta, rede agua de coco, renasci,
+            resolvid*, respir* aliviad*, respirei fundo pela primeira vez, ri alto, ri demais,
+            ri muito, ri tanto, rimos, rindo a toa, rindo ate agora, rindo muito, rindo sozinh*,
+            risada*, risos, rojao, role bom, sai com as amigas, saindo do forno, saiu do forno,
+            saiu do hospital, saiu meu nome na lista, saltit*, salvou meu dia, salvou minha
+            vida, salvou o dia, samba ate, sem beber hoje, sem cancer, sem fumar hoje, sem
+            igual, sem voz de tanto comemorar, sensacao boa, so agradeco, so alegria, so
+            felicidade, so sorriso, so tenho a agradecer, sobri*, soltar fogos, soltei fogos,
+            sorri* .. dia, sorrindo a toa, sorrindo sozinh*, sorrisao, sorte grande, sou seu fa,
+            sou sua fa, subiu de divisao, superei, surpresa boa, surpresa linda, suspirando, ta
+            curad*, ta sendo incrivel, ta sendo otimo, ta tudo bem agora, ta tudo bem de novo,
+            ta tudo no lugar, tamo voando, tao boa, tao bom, tao gostoso, te agradec*, te amo,
+            tem coisa melhor, terminou em festa, teve alta, time .. subiu, time ganhou, time
+            subiu, tirei 10, tirei a carteira, tirei a sorte, tirei a sorte grande, tirei dez,
+            tirei um peso, tirou dez, tmj, to amando, to curad*, to nas alturas, to no ceu, to
+            realizad*, toda boba, toda orgulhosa, toda reunida, todo bobo, todo mundo junto,
+            todo mundo reunido, torci e, trem bao, trofeu, tudo deu certo, tudo no lugar, turma
+            reunida, ufa, uhu, uhul, vai estragar meu dia, valeu a pena, valeu cada, vamos
+            comemorar, vc e demais, vencemos, venci, venci .. medo, ver o mar, vi o mar, vibr*,
+            vibrei, vida boa, vida de rainha, vida de rei, vidao, viva, viva a, viva o, voando
+            alto, voce e demais, voce me salvou, voltei a sorrir, voltei a viver, voltou a
+            andar, voltou a falar, vou ser promovid*, zerei a divida, zerei as dividas, zerei o
+            boleto, zoeira
         """,
         0.6: """
-            amo, adoro, adorei, adoramos, adorando, amamos, maravilh*, sensacional, fantastic*,
-            espetacular*, incrivel, incriveis, perfeit*, delicia, delicios*, excelente, demais da
-            conta, consegui, conseguimos, conseguiu, ganhei, ganhamos, vitoria, conquist*, aprovad*,
-            promovid*, nasceu, noivei, noivamos, casamos, vou casar, vou ser pai, vou ser mae,
-            vou ser tia, vou ser tio, vou ser avo, gravida, primeira palavra, primeiros passos,
-            divertid*, satisfeit*, sorriso, sorrindo, sorri, rindo, esperanca, otimista*, carinho,
-            abencoad*, sortud*, privilegi*, curtindo, curti, curtimos, caprichou, emocionad*,
-            finalmente consegui, finalmente, enfim consegui, enfim, voltou pra casa, reencontr*,
-            surpreso de felicidade, de bem com a vida, de boa, recompensa*, aconchego, folga,
-            sextou, ferias, feriadao, presentao, presente, merecid*, mereci, mereco, recuperad*,
-            melhorou, me elogi*, elogi*, reconheceu, reconhecid*, fofo, fofa, fofura, fofinh*,
-            lindinh*, gostosinh*, abraco gostoso, gostoso, festa linda, animou, animei,
-            carinhosa, carinhoso, especial, generos*, aconchegante, agradavel, bonito de ver, bonita de ver,
-            lindo de ver, gostosura, saboroso, caprichad*, novinho em folha, chegou minha, chegou meu,
-            chegou finalmente, viajar, viagem dos sonhos, praia, cachoeira, show do meu, pagaram, aumento,
-            bonus, premi*, sorteio, herdei, recebi flores, flores, pedido de casamento, netinh*, neto, neta,
-            sobrinh*, bebe, filhote, adotei, adotamos, cachorrinh*, gatinh*, ronron*, colinho, cafune
+            abencoad*, abraco gostoso, aconchegante, aconchego, adoramos, adorando, adorei,
+            adoro, adotamos, adotei, agradavel, amamos, amo, animei, animou, aprovad*, bolo de
+            cenoura, bonita de ver, bonito de ver, cachorrinh*, cafe passado, cafezinho, cafune,
+            caprichad*, caprichos*, caprichou, carinho, carinhosa, carinhoso, casamos, chegou
+            finalmente, chegou meu, chegou minha, colinho, conquist*, consegui, conseguimos,
+            conseguiu, curti, curtimos, curtindo, de bem com a vida, de boa, delicia, delicios*,
+            demais da conta, divertid*, docinh*, elogi*, emocionad*, enfim, enfim consegui,
+            especial, esperanca, espetacular*, excelente, fantastic*, feriadao, ferias, festa
+            linda, filhote, finalmente, finalmente consegui, fofa, fofinh*, fofo, fofura, folga,
+            ganhamos, ganhei, gatinh*, generos*, gostosinh*, gostoso, gostosura, gravida,
+            herdei, incriveis, incrivel, lindinh*, lindo de ver, maravilh*, me elogi*, melhorou,
+            mereci, merecid*, mereco, mimad*, mimo, mimos, nasceu, netinh*, noivamos, noivei,
+            novinho em folha, otimista*, pagaram, pedido de casamento, perfeit*, premi*,
+            primeira palavra, primeiros passos, privilegi*, promovid*, recebi flores,
+            recompensa*, reconheceu, reconhecid*, recuperad*, reencontr*, rindo, ronron*,
+            saboroso, satisfeit*, sensacional, sextou, show do meu, solzao, sorri, sorrindo,
+            sorriso, sorteio, sortud*, surpreso de felicidade, viajar, vitoria, voltou pra casa,
+            vou casar, vou ser avo, vou ser mae, vou ser pai, vou ser tia, vou ser tio
+        """,
+        0.4: """
+            amigos, aniversario, aumento, bebe, bolo, bonus, cachoeira, cafe quentinho, cantar,
+            carro novo, casa nova, casamento, cerveja gelada, cheirinho, comida da, dancar,
+            descanso, emprego, familia, feriado, filhot*, flores, gol, jogo, melhor, melhores,
+            musica, neta, neto, netos, nota, praia, presentao, presente, presentes, risada,
+            salario, sobrinh*, sol, solzinh*, sonho, time, viagem
         """,
         0.35: """
-            legal, bacana, otimo, otima, show, top, massa, lindo, linda, lindos, lindas, bom demais,
-            boa demais, gostei, gosto, gostamos, tranquil*, leve, paz, carinhos*, bem melhor,
-            abraco, beijo, festa, valeu, parabens, obrigadao, brigadao, brigadinh*, sol
+            abraco, bacana, beijo, bem melhor, boa demais, bom demais, brigadao, brigadinh*,
+            carinhos*, festa, gostamos, gostei, gosto, legal, leve, linda, lindas, lindo,
+            lindos, massa, obrigadao, otima, otimo, parabens, paz, show, top, tranquil*, valeu
         """,
     },
     "tristeza": {
         1.5: """
-            coracao partido, coracao despedacad*, coracao em pedacos, arras* por dentro,
-            destruid* por dentro, morr* por dentro, morr* de saudade, morr* de tristeza,
-            quero sumir, vontade de sumir, queria sumir, chor* a noite, chor* o dia, chor* a tarde,
-            so quero chorar, so sei chorar, so queria chorar, vontade de chorar, so choro,
-            nao paro de chorar, nao parei de chorar, chor* sem parar, chor* ate dormir,
-            nao tenho mais vontade, perdi a vontade, sem vontade de viver, sem rumo, sem chao,
-            meu mundo caiu, meu mundo desab*, me sinto um lixo, me sinto um nada, sou um lixo,
-            sou um fracasso, me sinto um fracasso, um vazio enorme, vazio no peito, vazio dentro
+            arras* por dentro, chor* a noite, chor* a tarde, chor* ate dormir, chor* o dia,
+            chor* sem parar, coracao despedacad*, coracao em pedacos, coracao partido, destruid*
+            por dentro, me sinto um fracasso, me sinto um lixo, me sinto um nada, meu mundo
+            caiu, meu mundo desab*, morr* de saudade, morr* de tristeza, morr* por dentro, nao
+            parei de chorar, nao paro de chorar, nao tenho mais vontade, perdi a vontade, queria
+            sumir, quero sumir, sem rumo, sem vontade de viver, so choro, so queria chorar, so
+            quero chorar, so sei chorar, sou um fracasso, sou um lixo, um vazio enorme, vazio
+            dentro, vazio no peito, vontade de chorar, vontade de sumir
         """,
         1.0: """
-            trist*, tristeza, deprimid*, depress*, depre, melancol*, desolad*, abatid*, cabisbaix*,
-            desanim*, desmotivad*, desiludid*, desilus*, desesperanc*, decepcion*, decepc*,
-            magoad*, magoa*, magoou, infeliz*, infelic*, sofr*, solidao, solitari*, luto, enlutad*,
-            lagrima*, chor*, solucei, soluc*, prantos, desamparad*, abandonad*, rejeitad*,
-            excluid*, sozinh*, saudade*, saudos*, falta que .. faz, sinto falta, sinto tanta falta,
-            sentindo falta, faz falta, faz tanta falta, tanta falta, ninguem me chama,
-            ninguem me chamou, ninguem liga pra mim, ninguem se importa, ninguem lembrou,
-            ninguem veio, ninguem apareceu, ninguem me entende, ninguem sente minha falta,
-            esqueceram de mim, esqueceram meu aniversario, esqueceram do meu aniversario,
-            nao fui chamad*, nao fui convidad*, nao tenho com quem, nao tenho ninguem,
-            nao tenho amigos, ninguem pra conversar, morreu, faleceu, faleceram, perdi meu,
-            perdi minha, perdemos .. bebe, partiu, se foi, nos deixou, funeral, velorio, enterro,
-            terminou comigo, terminamos, me largou, me deixou, me trocou, levei um fora,
-            acabou tudo, tudo acabou, nunca mais vou ver, nunca mais vou te ver, nao volta mais,
-            nao vai voltar, aperto no peito, peito apertado, coracao apertado, aperto no coracao,
-            no na garganta, dor no peito, dor na alma, doi demais, doi muito, doi tanto, me doi,
-            ta doendo, doendo aqui dentro, parte o coracao, partiu meu coracao, cortou meu coracao,
-            corta o coracao, de cortar o coracao, arrasad*, devastad*, destrocad*, acabad*,
-            pra baixo, na bad, bad, na fossa, fossa, no fundo do poco, fundo do poco, derrotad*,
-            fracass*, sem forca, sem forcas, sem energia pra nada, sem vontade de nada,
-            nao tenho vontade de nada, nao quero ver ninguem, sem graca sem, vida sem graca,
-            nada faz sentido, nada tem graca, perdeu a graca, nao levanto da cama,
-            nao sai da cama, nao saio da cama, nao consegui levantar da cama, so quero dormir,
-            so quero minha cama, so queria um abraco, queria um abraco, precisava de um abraco,
-            queria colo, preciso de colo, nao sou boa o suficiente, nao sou bom o suficiente,
-            nunca sou suficiente, nao sirvo pra nada, nao presto pra nada, nao valho nada,
-            me sinto inutil, inutil, insignificante, invisivel, sobrando, um peso pra,
-            fui mal, reprovei, reprovad*, bombei, nao passei, fui demitid*, me demitiram,
-            perdi o emprego, perdi a vaga, perdi tudo, deu tudo errado, tudo deu errado,
-            da tudo errado, deu errado, que pena, uma pena, lamento, lamentavel, desconsolad*,
-            desgost*, amargur*, nostalgi*, cinza, dia cinzento, coracao pesado, alma pesada,
-            so o po, no chao, na lama, mal demais, fiquei mal, to mal, ando mal, tao mal, me sentindo mal,
-            me sinto mal, me sinto pessim*, me sinto horrivel, nao to bem, nao ando bem, nao to nada bem,
-            nada bem, nao estou legal, nao to legal, nao faco falta, nao faz falta, nao fazem falta,
-            ninguem sentiria, se eu sumisse, ninguem percebe*, ninguem nota*, ninguem me ve, nao me chamaram,
-            nao me chamou, nao foi chamad*, nao me convidaram, nao me convidou, nao fui chamad*, unico .. que nao,
-            unica .. que nao, todo mundo menos eu, menos eu, fiquei de fora, me deixaram de fora, sobrei,
-            nao apareceu ninguem, nao veio ninguem, fiquei esperando, esperei e ninguem, ninguem aparece,
-            nada .. graca, nada .. sentido, tudo perdeu o sentido, perdeu a cor, perdeu o sentido,
-            tudo tao vazio, casa .. vazia, casa .. silencio, silencio da casa, silencio doi, cama vazia,
-            lugar .. vazio, vazio que, um vazio, esse vazio, oco, oca por dentro, sem ela .. mesma,
-            nao e a mesma coisa, nada e a mesma coisa, nunca mais vai ser, nunca mais foi, 
-            seria aniversario, hoje faria, hoje completaria, faria anos hoje, um ano sem, um mes sem,
-            desde que .. morreu, desde que .. se foi, desde que .. partiu, depois que .. morreu,
-            depois que .. foi, cheiro dela, cheiro dele, roupa dela, roupa dele, coisas dela, coisas dele,
-            voz dela, voz dele, cinzas, caixao, missa de setimo, enterr*, descanse em paz,
-            virou estrelinha, virou estrela, foi pro ceu, teve que sacrificar, sacrificad*, perdi meu cachorro,
-            perdi meu gato, terminei, terminou tudo, terminou por mensagem, fim do namoro, fim do casamento,
-            divorcio, separac*, se separ*, separamos, nao me ama, nao me quer, nao gosta mais de mim, me deixou,
-            me deixar, deixou de me amar, nao me ama mais, me ignora*, me ignorou, visualizou e nao,
-            nao me respondeu, nunca me liga, nao liga mais, nem me ligou, nem ligou, nem me deu parabens,
-            nem um parabens, nem lembrou, nem nem lembraram, esquecid*, esqueceu de mim, esqueceu meu,
-            passei .. sozinh*, ceia sozinh*, natal sozinh*, almoco sozinh*, jant* sozinh*, to sozinh*,
-            tao sozinh*, ficar sozinh*, me sinto so, sinto so, tao so, sem ninguem, sem amigos,
-            nao consigo mais sorrir, nao consigo sorrir, nao consigo comer, nem comi, nem jantei,
-            nem consegui jantar, nem consegui comer, nem consegui levantar, sem fome, sem animo, sem pique,
-            sem esperanca, perdi a esperanca, perdi as esperancas, perdi a fe, perdi a alegria, cade a alegria,
-            nao vejo saida, nao vejo sentido, sem saida, pra que continuar, cansei de tentar, cansei de viver,
-            cansada de viver, nao aguento mais viver, nao quero mais viver, nao quero mais nada,
-            nao quero nada, nao quero levantar, nao quero sair da cama, vontade de nada, queria desaparecer,
-            vontade de desaparecer, desaparecer, me esconder do mundo, me sinto culpad*, foi culpa minha,
-            a culpa e minha, me arrependo, nao me perdoo, nao consigo me perdoar, decepcionei, eu decepcionei,
-            falhei, falhei com, sou um peso, so atrapalho, so dou trabalho, sou burra, sou burro, sou feia,
-            sou feio, me acho feia, me acho feio, me odeio, odeio minha vida, odeio a minha vida, vida de merda,
-            minha vida e uma, fim do mundo pra mim, doeu, doeu demais, doeu muito, doi, machucad*, machucou,
-            machucou muito, me machuca, ferida aberta, cicatriz, partid* ao meio, despedac*, em pedacos,
-            aos pedacos, em prantos, aos prantos, olho inchado, olhos inchados, olhos marejad*, marejei,
-            segurando o choro, segurar o choro, engol* o choro, chorand*, chorinho no travesseiro, travesseiro,
-            debaixo do chuveiro, no banheiro do trabalho, ultimo abraco, ultima vez que, nao deu tempo de,
-            nao pude me despedir, sem me despedir, sem despedir, queria ter dito, devia ter dito,
-            queria ter abracado, queria mais um dia, queria voltar no tempo, se eu pudesse voltar,
-            foto antiga, fotos antigas, lembranca*, coracao na mao de saudade, longe de casa, longe do meu filho,
-            longe da minha, foi morar, mudou pra longe, mudou de pais, saiu de casa, ninho vazio, rebaixad*,
-            time caiu, perdemos a final, perdemos o jogo, nao fui selecionad*, nao fui aprovad*, nao consegui
-            a vaga, nao consegui passar, nao fui escolhid*, fui rejeitad*, fui recusad*, levei um nao,
-            nota baixa, tirei zero, rodei, levei pau, meu sonho acabou, sonho .. acabou, desisti .. sonho
+            a culpa e minha, a falta, a partida de, abandonad*, abati*, abatid*, aborrecid* da
+            vida, abracad* no, abracada no travesseiro, acabad*, acabou tudo, acabrunhad*, agua
+            nos olhos, ainda pego o telefone, alma doi, alma pesada, almoc* so, almocando so,
+            almoco de domingo sem, almoco sozinh*, alzheimer, amargur*, amizade acabou, amuad*,
+            ando mal, animo nem pra, aniversario de morte, aniversario sem, aos pedacos, aos
+            prantos, apagou nossas fotos, aperto no coracao, aperto no peito, arrasad*, asilo,
+            azarad*, bad, balanco vazio, berco vazio, bombei, borocox*, botei duas xicaras,
+            buraco enorme, buraco no peito, cabisbaix*, cade a alegria, cadeira dela, cadeira
+            dele, caiu a ficha, caixao, cama vazia, caminha dele, caneca dela, caneca dele,
+            cansada de viver, cansei da vida, cansei de sofrer, cansei de tentar, cansei de
+            viver, carta da mamae, carta dela, carta dele, casa .. silencio, casa .. vazia, casa
+            tao quieta, ceia sozinh*, cheia de do, cheiro dela ainda, cheiro dele ainda, chor*,
+            chorand*, chorar no travesseiro, chorinho no travesseiro, cicatriz, cinzas,
+            coitadinh*, coleira, come sozinh*, como se eu nao existisse, como se eu nunca,
+            coracao apertado, coracao de pedra, coracao doi, coracao na mao de saudade, coracao
+            pesado, coracao sangr*, corroi por dentro, corta o coracao, cortou meu coracao, da
+            errado comigo, da tudo errado, de cortar o coracao, de dar do, debaixo do chuveiro,
+            decepc*, decepcion*, decepcionei, deixei o sonho, deixou de me amar, deixou um
+            buraco, depois que .. foi, depois que .. morreu, depre, depress*, deprimid*,
+            derrotad*, derrub* por dentro, desabei, desabei no, desamparad*, desanim*,
+            desaparecer, descanse em paz, desconsolad*, desde que .. morreu, desde que ..
+            partiu, desde que .. se foi, desencantad*, desesperanc*, desgost*, desgracada da
+            vida, desiludid*, desilus*, desisti .. sonho, desmotivad*, desolad*, despedac*,
+            despedir, destrocad*, deu errado, deu tudo errado, devastad*, devia estar ali, devia
+            estar aqui, devia ta aqui, devia ter dito, dia cinzento, dia de finados, divorcio,
+            do danada, doendo aqui dentro, doeu, doeu demais, doeu muito, doi, doi demais, doi
+            muito, doi tanto, dois pratos na mesa, domingo sem, dor de cotovelo, dor na alma,
+            dor no peito, duas xicaras, em pedacos, em prantos, encheram d'agua, engavetei,
+            engol* o choro, enlutad*, enterr*, enterrei o sonho, enterro, envelhec*, era da
+            minha avo, era da minha mae, era do meu pai, era viva, era vivo, esperei e ninguem,
+            esqueceram de mim, esqueceram do meu aniversario, esqueceram meu aniversario,
+            esqueceu de mim, esqueceu meu, esquecid*, esse vazio, eu decepcionei, excluid*,
+            faleceram, faleceu, falhei, falhei com, falta da minha, falta de vc, falta de voce,
+            falta dela, falta dele, falta do meu, falta que, falta que .. faz, faria .. anos,
+            faria anos hoje, fariamos .. anos, faz falta, faz tanta falta, feito fantasma,
+            ferida aberta, ficar sozinh*, ficaram pra tras, ficha caiu que, ficou pra tras, fim
+            da linha, fim de tudo, fim do casamento, fim do mundo pra mim, fim do namoro, fiquei
+            de fora, fiquei esperando, fiquei mal, foi cedo demais, foi culpa minha, foi morar,
+            foi pro ceu, fossa, foto antiga, fotos antigas, fracass*, fui demitid*, fui mal, fui
+            recusad*, fui rejeitad*, fundo do poco, funeral, gordinha feia, hoje completaria,
+            hoje faria, indo um por um, infelic*, infeliz*, insignificante, inutil, invisivel,
+            isolad*, ja faz .. anos e ainda, ja nao esta, jant* sozinh*, jantando so, jururu,
+            lado da cama, lagrima*, lament*, lamentando, lamentavel, lamento, largar o sonho,
+            lembranca*, levantar da cama, levei pau, levei um fora, levei um nao, longe da
+            minha, longe de casa, longe de tudo, longe do meu filho, lugar .. vazio, luto,
+            macambuzi*, machucad*, machucou, machucou muito, magoa*, magoad*, magoou, mais um
+            beijo na, mal demais, marejei, me acho feia, me acho feio, me apaguei, me arrependo,
+            me corroi, me deixar, me deixaram de fora, me demitiram, me despedi, me despedido,
+            me deu do, me doi, me esconder do mundo, me ignora*, me ignorou, me isolando, me
+            isolei, me lamentando, me largou, me machuca, me odeio, me perdi de mim, me rasg*,
+            me sentindo mal, me sentindo um, me sentindo uma, me sinto abandonad*, me sinto
+            culpad*, me sinto descart*, me sinto horrivel, me sinto inutil, me sinto mal, me
+            sinto perdid*, me sinto pessim*, me sinto so, me sinto um, me sinto uma, me trocou,
+            me trocou por, melancol*, menos eu, mesa posta, meu sonho acabou, minha vida e uma,
+            missa de setimo, molhei o travesseiro, morreu, mudou de pais, mudou pra longe, na
+            bad, na fossa, na lama, na merda emocional, na minha vo, na pior, nada .. graca,
+            nada .. sentido, nada bem, nada da certo, nada deu certo, nada e a mesma coisa, nada
+            faz sentido, nada me anima, nada tem graca, nao aguento mais chorar, nao aguento
+            mais sofrer, nao aguento mais viver, nao ando bem, nao apareceu ninguem, nao
+            consegui a vaga, nao consegui levantar da cama, nao consegui passar, nao consigo
+            comer, nao consigo mais sorrir, nao consigo me perdoar, nao consigo sorrir, nao deu
+            pra mim, nao deu tempo de, nao dou sorte, nao e a mesma coisa, nao esta mais aqui,
+            nao estou legal, nao faco falta, nao faz falta, nao fazem falta, nao foi chamad*,
+            nao fui aprovad*, nao fui bem, nao fui chamad*, nao fui convidad*, nao fui
+            escolhid*, nao fui selecionad*, nao gosta mais de mim, nao lembra de mim, nao lembra
+            mais de mim, nao levanto da cama, nao liga mais, nao me ama, nao me ama mais, nao me
+            chamaram, nao me chamou, nao me convidaram, nao me convidou, nao me perdoo, nao me
+            quer, nao me reconhece, nao me reconheco, nao me respondeu, nao passei, nao presto
+            pra nada, nao pude me despedir, nao quero levantar, nao quero mais nada, nao quero
+            mais viver, nao quero nada, nao quero sair da cama, nao quero ver ninguem, nao
+            recebo visita*, nao sabe quem eu sou, nao sai da cama, nao saio da cama, nao sirvo
+            pra nada, nao sobrou ninguem, nao somos mais, nao sou boa o suficiente, nao sou bom
+            o suficiente, nao ta mais aqui, nao tem graca nenhuma, nao tenho amigos, nao tenho
+            animo, nao tenho com quem, nao tenho ninguem, nao tenho vontade, nao tenho vontade
+            de nada, nao to bem, nao to legal, nao to nada bem, nao vai voltar, nao valho nada,
+            nao veio ninguem, nao vejo saida, nao vejo sentido, nao volta mais, natal sozinh*,
+            nem comi, nem consegui comer, nem consegui jantar, nem consegui levantar, nem
+            jantei, nem lembrou, nem ligou, nem me deu parabens, nem me ligou, nem me reconheco,
+            nem nem lembraram, nem o futebol, nem sabia que ia ter, nem um parabens, ninguem
+            aparece, ninguem apareceu, ninguem lembrou, ninguem liga mais, ninguem liga pra mim,
+            ninguem me chama, ninguem me chamou, ninguem me entende, ninguem me ve, ninguem
+            nota*, ninguem percebe*, ninguem pergunta, ninguem perguntou, ninguem pra conversar,
+            ninguem se importa, ninguem sente minha falta, ninguem sentiria, ninguem telefona,
+            ninguem veio, ninho vazio, no banheiro do trabalho, no fundo do poco, no na
+            garganta, no travesseiro, nos deixou, nostalgi*, nota baixa, nunca mais foi, nunca
+            mais vai ser, nunca mais vou te ver, nunca mais vou ver, nunca me liga, nunca sou
+            suficiente, nunca tivesse existido, o desemprego, oca por dentro, oco, odeio a minha
+            vida, odeio minha vida, olhei no espelho e nao, olho cheio d'agua, olho inchado,
+            olhos cheios, olhos encheram, olhos inchados, olhos marejad*, parei no tempo, parte
+            o coracao, partid* ao meio, partida da, partida do, partiu cedo, partiu meu coracao,
+            passei .. sozinh*, pego o telefone pra ligar, peito apertado, perdemos .. bebe,
+            perdemos a final, perdemos o bebe, perdemos o jogo, perdeu a cor, perdeu a graca,
+            perdeu o sentido, perdi a alegria, perdi a amizade, perdi a esperanca, perdi a fe,
+            perdi a vaga, perdi as esperancas, perdi meu, perdi meu cachorro, perdi meu gato,
+            perdi minha, perdi minha melhor amiga, perdi o bebe, perdi o emprego, perdi tudo,
+            perdi um filho, perdid* na vida, pesa mais que, por dentro estou, por dentro ta, por
+            dentro to, pra que continuar, pra que levantar, pra que viver, pra um so, prantos,
+            precisava de um abraco, preciso de colo, qria voltar, quando ela era viva, quando
+            ele era vivo, quarto dela, quarto dele, que derrota, que do, que pena, queria colo,
+            queria de volta, queria desaparecer, queria mais um dia, queria ter abracado, queria
+            ter dito, queria um abraco, queria voltar no tempo, racao dele, rasgou por dentro,
+            rebaixad*, recai, recaida, rejeitad*, reprovad*, reprovei, rodei, roupa dela, roupa
+            dele, sacrificad*, sair da cama, saiu de casa, saudade*, saudos*, se eu pudesse
+            voltar, se eu sumisse, se foi e, se foi pra sempre, se foi tao cedo, se separ*,
+            segunda opcao, segurando o choro, segurar o choro, sem amigos, sem animo, sem chao,
+            sem despedir, sem ela .. mesma, sem energia pra nada, sem esperanca, sem fome, sem
+            forca, sem forcas, sem graca nenhuma, sem graca sem, sem me despedir, sem ninguem,
+            sem norte, sem pique, sem saida, sem sentido, sem visita, sem vontade, sem vontade
+            de nada, sentindo falta, separac*, separamos, seria aniversario, silencio da casa,
+            silencio doi, silencio na casa, sinto falta, sinto so, sinto tanta falta, so
+            atrapalho, so dou trabalho, so lembram de mim quando, so levo, so me ferro, so me
+            lasco, so o bagaco, so o po, so queria ter, so queria um abraco, so quero dormir, so
+            quero minha cama, sobrando, sobrei, sofr*, sofrencia, solidao, solitari*, soluc*,
+            solucei, sonho .. acabou, sonho pra tras, sorrio mas, sorriso forcado, sorumbatic*,
+            sou burra, sou burro, sou feia, sou feio, sou um peso, ta doendo, tadinh*, tanta
+            falta, tao mal, tao so, tao sozinh*, telefone nao toca, telefone que nao toca, ter
+            me despedido, terminamos, terminei, terminou comigo, terminou por mensagem, terminou
+            tudo, teve que sacrificar, time caiu, tirei zero, to mal, to sozinh*, to um caco,
+            todo mundo menos eu, traiu minha confianca, traz de volta, trist*, tristeza,
+            tristonh*, trocou por outra, tudo acabou, tudo da errado, tudo de ruim, tudo deu
+            errado, tudo perdeu o sentido, tudo tao vazio, ultima vez que, ultimas palavras,
+            ultimo abraco, um ano sem, um caco, um mes sem, um peso pra, um prato a menos, um
+            vazio, uma do, uma pena, unica .. que nao, unico .. que nao, vazio que, velhice,
+            velorio, vendi minha alianca, vendi o violao, vida de merda, vida parou, vida sem
+            graca, viramos estranhos, virou estrela, virou estrelinha, visualizou e nao, volta
+            pra mim, voltou pra longe, vontade de desaparecer, vontade de levantar, vontade de
+            nada, zerei a prova
         """,
         0.6: """
-            vazio, vazia, perdid*, fraco, fraca, cansad* de tudo, exaust*, esgotad*, culpa, culpad*,
-            arrependid*, arrependo, arrependimento, vergonha de mim, desisti, desistir, desisto,
-            frustrad*, frustrac*, pena, saiu de casa, foi embora, foram embora, longe de casa,
-            longe da familia, longe de voces, longe dela, longe dele, distante, despedida, adeus,
-            jamais vou esquecer, magoa, ferid*, quebrad* por dentro, desab*, desesper*,
-            infelizmente, ausencia, era tao bom quando, queria tanto, queria que ele estivesse aqui,
-            queria que ela estivesse aqui, lembro dele, lembro dela, foto dele, foto dela,
-            domingo e o pior, natal sem, primeiro natal sem, sem ela, sem ele, sem voce,
-            cadeira vazia, casa vazia, quarto vazio, casa silenciosa, doente, internad*, terminal,
-            nao deu, nao rolou, perdemos, perdi, lascou, sumiu do mapa,
-            nunca mais, silencio, quiet*, calad*, sem graca, apagad*, murch*, cai no choro, sumir, dificil
-            viver, dificil levantar, dificil sem, domingo a noite, chuva na janela, tarde demais, antigamente,
-            bons tempos, tempo que nao volta, que nao voltam, lamentei, coitad*, coitadinh*, tadinh*, que do,
-            abandonaram, abandonou, solto no mundo, desempregad*, sem emprego, perder o, perder a, jantar sozinh*
+            abandonaram, abandonou, acabou comigo, adeus, antigamente, apagad*, arrependid*,
+            arrependimento, arrependo, ausencia, bons tempos, cadeira vazia, cai no choro,
+            cansad* de tudo, casa silenciosa, casa vazia, chateadinh*, choroso, chuva na janela,
+            coitad*, culpad*, de partir, desab*, desamparo, descart*, descartad*, desempregad*,
+            desesper*, desisti, desistir, desisto, despedida, dificil levantar, dificil sem,
+            dificil viver, doente, domingo a noite, domingo e o pior, era tao bom quando,
+            esgotad*, exaust*, ferid*, foi embora, foram embora, foto dela, foto dele, fraca,
+            fraco, frustrac*, frustrad*, infelizmente, internad*, jamais vou esquecer, jantar
+            sozinh*, lamentei, lascou, lembro dela, lembro dele, longe da familia, longe de
+            voces, longe dela, longe dele, magoa, me deixou, melancolia, murch*, nao deu, nao
+            rolou, natal sem, no meu canto, nunca mais, pena, perdemos, perder a, perder o,
+            perdi, perdid*, prejudicad*, primeiro natal sem, quarto vazio, que nao voltam, que
+            sobrou, quebrad*, quebrad* por dentro, queria que ela estivesse aqui, queria que ele
+            estivesse aqui, queria tanto, quieto no meu canto, restaram, restou, sem ela, sem
+            ele, sem emprego, sem graca, sem voce, silencio, so eu, sobrou so, solto no mundo,
+            sozinh*, sumir, sumiu do mapa, tarde demais, tempo que nao volta, vazia, vazio,
+            vergonha de mim
+        """,
+        0.4: """
+            acabou, antes, ausente, cama, cansaco, cansad*, cemiterio, choro, chuva, domingo,
+            errei, erro, fim, foto, fracasso, fraqueza, lembranca, longe, morrer, morte, nao
+            consigo mais, ninguem, perda, peso, saudade, velh*, vergonha
         """,
     },
     "raiva": {
         1.5: """
-            morr* de raiva, morr* de odio, explod* de raiva, espum* de raiva, cego de raiva,
-            cega de raiva, puto da vida, puta da vida, p da vida, fdp, filho da puta, vsf, vtnc,
-            vai se foder, vai tomar no, vai pro inferno, vai a merda, que odio, que raiva,
-            quebr* a cara, quebr* a cara dele, vontade de quebrar, vontade de esganar,
-            vontade de socar, vontade de bater, vontade de xingar, vontade de gritar com,
-            vontade de mandar, sangue ferv*, ferv* de raiva, subiu o sangue, sangue nos olhos,
-            soltando fogo, cuspindo fogo, soltei os cachorros, rodei a baiana
+            cega de raiva, cego de raiva, cuspindo fogo, espum* de raiva, explod* de raiva, fdp,
+            ferv* de raiva, filho da puta, morr* de odio, morr* de raiva, p da vida, puta da
+            vida, puto da vida, que odio, que raiva, quebr* a cara, quebr* a cara dele, rodei a
+            baiana, sangue ferv*, sangue nos olhos, soltando fogo, soltei os cachorros, subiu o
+            sangue, vai a merda, vai pro inferno, vai se foder, vai tomar no, vontade de bater,
+            vontade de esganar, vontade de gritar com, vontade de mandar, vontade de quebrar,
+            vontade de socar, vontade de xingar, vsf, vtnc
         """,
         1.0: """
-            raiva, raivos*, raivinh*, odio, odei*, odios*, irritad*, irrita, irritam, irritou,
-            irritante*, irritac*, irrit*, furios*, furia, fula, enfurec*, enraivec*, indignad*,
-            indigna, indignac*, indigno, revoltad*, revolta, revoltante*, revoltei, puto, puta,
-            pistola, bolad*, possess*, possuid*, brab*, bravo, brava, bravissim*, zangad*, emburrad*,
-            emputecid*, irad*, ira, colera, encolerizad*, estressad*, estresse, estressa*,
-            saco cheio, saco cheia, de saco, enchendo o saco, enche o saco, encheu o saco,
-            enche a paciencia, enchendo a paciencia, torra* a paciencia, torra* .. paciencia,
-            sem paciencia, perdi a paciencia, perdendo a paciencia, acabou a paciencia,
-            acabou minha paciencia, minha paciencia, paciencia tem limite, no meu limite,
-            passou dos limites, passou do limite, passaram dos limites, me tira do serio,
-            me tirou do serio, tirando do serio, fora do serio, fora de mim, nao aguento mais,
-            ninguem aguenta, nao suporto, nao tolero, nao admito,
-            nao da pra aceitar, nao vou aceitar, inaceitavel, inadmissivel, absurd*, um abuso,
-            abusad*, abuso, abusam, palhacad*, palhaco, palhaca, sacanagem, sacana, safad*,
-            safadeza, canalha*, cafajeste, cretin*, idiota*, imbecil, imbecis, babaca*, otari*,
-            ridicul*, desgracad*, desgraca, maldit*, infeliz desse, infeliz do, traste, pilantra*,
-            vagabund*, folgad*, folga dele, cara de pau, cara dura, sem vergonha, sem-vergonha,
-            sem nocao, sem educacao, mal educad*, mal-educad*, grosseir*, grosso comigo, grossa,
-            falta de respeito, desrespeit*, desaforo, desaforad*, afronta, ousadia, petulan*,
-            inferno, droga, pqp, puta que pariu, puts que raiva,
-            que droga, que saco, que inferno, que merda, que absurdo, que palhacada, que ridiculo,
-            que sacanagem, que falta de, que descaso, descaso, negligen*, incompetente*, roub*
-            meu, me roub*, me engan*, fui enganad*, me passaram a perna, passou a perna, mentiu na
-            minha cara, mentiu pra mim, mentiros*, me fez de, me fazem de, me faz de, fazem de
-            trouxa, fui feit* de, trouxa, traiu, trairag*, traidor*, traicao, me apunhal*,
-            cansei de, to farto, to farta, fart*, cansad* de ser, cansad* de ouvir, chega,
-            ja deu, ja chega, basta, ja basta, tomar providencia*, vou processar, processar,
-            vou reclamar, procon, quero meu dinheiro, exijo, me respeit*, cala a boca, cale a boca,
-            some daqui, some da minha, sai da minha, nao fala comigo, nao me enche, me deixa em paz,
-            me deixem em paz, vai se catar, vai catar coquinho, bater boca, bat* a porta,
-            bati o telefone, desliguei na cara, desligou na minha cara, gritei com, gritou comigo,
-            xinguei, xing*, briguei, brigar, brigando, discuti com, quer brigar, quero brigar,
-            se meter na minha vida, se mete onde, se acha o dono, se acha a dona, furou a fila,
-            furaram a fila, fecharam meu carro, me fechou no transito, som alto de novo,
-            de proposito, vai ter troco, vai me pagar, vao me pagar, me paga, se arrepender,
-            injust*, injustica, sou palhac*, nao sou obrigad*,
-            quem .. pensa que, quem ele pensa, quem ela pensa, quem voce pensa, ta achando que, acha que eu sou,
-            pensa que eu sou, acha que manda, acha que pode, nao me peca, nao vem me, nao me venha,
-            nem vem, nao vem com, eu explodo, vou explodir, to explodindo, quase explodi, vou surtar,
-            surtei, surtar, me controlar pra nao, me segurando pra nao, me segurar pra nao, contar ate dez,
-            contei ate dez, contando ate dez, respira fundo pra nao, mord* a lingua pra nao,
-            vontade de jogar, vontade de tacar, vontade de dar na, vontade de mandar .. longe,
-            vontade de voar no, vontade de pegar, vontade de matar, mato um, vou matar, te mato, eu mato,
-            quero que .. se exploda, que se exploda, que se dane, que se lasque, que se foda, se ferrar,
-            vai se ferrar, dane-se, dane se, foda-se, foda se, tomar banho, vai ver se eu to, sem noc*,
-            que falta de, falta de consideracao, falta de educacao, falta de vergonha, falta de carater,
-            sem carater, mau carater, mau-carater, falsa, falso, falsidade, duas caras, fofoqueir*,
-            invejos*, intrometid*, metid*, arrogant*, prepotent*, egoist*, interesseir*, aproveitador*,
-            explorador*, explora*, se aproveit*, me us*, me usou, me usando, me fez perder, perdi meu tempo,
-            me fez esperar, horas esperando, horas na fila, horas no telefone, ja liguei .. vezes,
-            liguei mil vezes, ja falei mil vezes, ja falei .. vezes, errado de novo, errou de novo, respondeu errado, presta atencao, ja avisei, avisei .. vezes, quantas vezes,
-            mil vezes, e a terceira vez, e a quarta vez, e a quinta vez, e a segunda vez, terceira vez que,
-            segunda vez que, de novo a mesma, sempre a mesma coisa, a mesma ladainha, a mesma desculpa,
-            desculpa esfarrapada, mais uma desculpa, nao cumpre*, nao cumpriu, prometeu e nao, prometeram e nao,
-            so promete, so enrola, me enrol*, cobraram a mais, cobraram duas vezes, cobranca indevida,
-            cobrou errado, cobrar errado, golpe, golpista*, calote, caloteir*, nao me pagam, nao me pagou,
-            nao pagou, nao devolve, nao devolveu, atendimento pessimo, pessimo atendimento, pior atendimento,
-            atendimento horrivel, mal atendid*, desligaram na minha cara, me ignoraram, me tratou mal,
-            me trataram mal, me tratou como, me tratou feito, me tratam, tratar assim, falar assim comigo,
-            falou assim comigo, falar comigo desse jeito, falar comigo assim, na frente de todo mundo,
-            na frente dos outros, me humilh*, me expos, me expor, debocha*, debochad*, deboche, zomba*,
-            tirando com a minha cara, tirando onda com, rir da minha cara, riu da minha cara, me fez passar
-            vergonha, mexeu nas minhas coisas, mexeram nas minhas, pegou minhas coisas, pegou sem pedir,
-            pegou meu .. sem, comeu meu, comeram meu, usou meu, quebrou meu, quebrou minha, estragou meu,
-            estragou minha, estragaram meu, riscou meu, bateram no meu carro, bateu no meu carro,
-            jogou no lixo meu, jogou fora meu, invadiu, invadiram, barulho infernal, infernal, inferniza*,
-            obra as sete, furadeira, som alto, musica alta, volume no talo, 
-            nao deixam dormir, nao me deixa em paz, nao cala, nao fica quiet*,
-            detesto, detestei, detestavel, abomin*, nao engulo, engolir sapo, engoli seco, entalad*,
-            to por aqui, por aqui com, ate aqui com, ate o pescoco, esgotou minha paciencia, me esgotou,
-            chega disso, chega de, cansei de voce*, cansei de ser, cansei desse, cansei dessa, cansad* de gente,
-            cansad* desse, cansad* dessa, farto disso, farta disso, um saco, ô saco, saco isso, chatic*, chato pra,
-            chata pra, insuportavel, insuportaveis, intoleravel, revolta ver, me revolta, da revolta, da raiva,
-            da odio, da um odio, da uma raiva, deu raiva, deu odio, com odio, com raiva, me da nos nervos,
-            nos nervos, uma vergonha isso, vergonha esse pais, vergonhos*, e um crime, criminos*, roubalheira,
-            ladroes, bando de, cambada, corja, lixo de, lixo de atendimento, lixo de aplicativo, essa porcaria,
-            porcaria de, essa bosta, essa merda, bosta de, merda de, essa droga, droga de, esse inferno,
-            maldita hora, culpa sua, culpa dele, culpa dela, culpa deles, vai ouvir, vai escutar, vai ver so,
-            nao vai ficar assim, isso nao fica assim, nao vou deixar barato, nao deixo barato, vou atras,
-            vou cobrar, vou na delegacia, vou denunciar, denunci*, boletim de ocorrencia, advogado
+            a mesma desculpa, a mesma ladainha, abestad*, abomin*, absurd*, abusad*, abusam,
+            abuso, abuso de autoridade, acabou a paciencia, acabou minha paciencia, acha que eu
+            sou, acha que manda, acha que pode, advogado, afronta, agredi*, agressiv*, ah vai,
+            amarrad* a cara, aproveitador*, arremess*, arrogant*, atacad*, ate aqui com, ate o
+            pescoco, atendimento horrivel, atendimento pessimo, atrasaram meu, avisei .. vezes,
+            babaca*, bando de, bando de gente, barulho infernal, basta, bat* a porta, bater
+            boca, bateram na minha, bateram no meu, bateram no meu carro, bateu no meu carro,
+            bati na mesa, bati o telefone, bico desse tamanho, bolad*, boletim de ocorrencia,
+            bosta de, botou a culpa em mim, brab*, brava, brava nao, bravissim*, bravo,
+            brigando, brigar, briguei, bufando, bufei, bufo, cabeca fervendo, cabeca quente,
+            cabra mentiroso, cabra safado, cachorrada, cafajeste, cai toda hora, cala a boca,
+            cale a boca, calote, caloteir*, cambada, canalha*, cancelaram meu, cancelaram minha,
+            cansad* de gente, cansad* de ouvir, cansad* de ser, cansad* dessa, cansad* desse,
+            cansei de, cansei de ser, cansei de voce*, cansei dessa, cansei desse, cara
+            amarrada, cara de pau, cara dura, cerrei os punhos, chata pra, chatic*, chato pra,
+            chega de, chega disso, chegou quebrado, chutaram meu, cobranca indevida, cobrar
+            errado, cobraram a mais, cobraram duas vezes, cobrou errado, colera, com o capeta,
+            com o diabo, com odio, com raiva, comeram meu, comeu meu, conseguiu me tirar do
+            serio, contando ate dez, contar ate dez, contei ate dez, corja, cortaram a minha,
+            cortaram minha, cretin*, cricri, criminos*, culpa dela, culpa dele, culpa deles,
+            culpa sua, cuspindo maribondo, cuspindo marimbondo, da minha mae nao, da odio, da
+            raiva, da revolta, da um odio, da uma raiva, dane se, dane-se, de cara fechada, de
+            mal com, de novo a mesma, de proposito, de saco, debocha*, debochad*, deboche,
+            decima vez, deixou plantad*, dentes cerrados, denunci*, desaforad*, desaforo,
+            descaso, descontaram, desculpa esfarrapada, desgraca, desgracad*, desligaram na
+            minha cara, desligou na minha cara, desliguei na cara, desrespeit*, detestavel,
+            detestei, detesto, deu odio, deu raiva, discuti com, droga, droga de, duas caras, e
+            a quarta vez, e a quinta vez, e a segunda vez, e a terceira vez, e um crime,
+            egoist*, emburrad*, emputecid*, enche a paciencia, enche o saco, enchendo a
+            paciencia, enchendo o saco, encheu o saco, encolerizad*, endiabrad*, enfurec*,
+            engoli seco, engolir sapo, enraivec*, entalad*, entregaram errado, errado de novo,
+            errou de novo, esbrave*, escraviz*, esgotou minha paciencia, esmurr*, espalhou sobre
+            mim, espumando, esquentad*, essa bosta, essa droga, essa merda, essa porcaria, esse
+            inferno, estragaram meu, estragou meu, estragou minha, estressa*, estressad*,
+            estresse, eu explodo, eu mato, exijo, explora*, explorador*, extraviaram, fala mal
+            de mim, falando mal de mim, falar assim comigo, falar comigo assim, falar comigo
+            desse jeito, falou assim comigo, falou da minha mae, falou mal de mim, falsa,
+            falsidade, falso, falta de carater, falta de consideracao, falta de educacao, falta
+            de respeito, falta de vergonha, fart*, farta disso, farto disso, fazem de trouxa,
+            fecharam meu carro, fechou na minha vez, ferv* por dentro, fervendo, fervi, ficaram
+            de, ficou de mal, ficou de mandar, ficou de vir, foda se, foda-se, fofoqueir*, folga
+            dele, folgad*, folgadao, fora de mim, fora do serio, fui enganad*, fui feit* de,
+            fula, furadeira, furaram a fila, furia, furios*, furou a fila, furou comigo, gente
+            folgada, gente sem, golpista*, gritei com, gritou comigo, grossa, grosseir*, grosso
+            comigo, hora extra de graca, hora na fila, horas de fila, horas esperando, horas na
+            fila, horas no telefone, idiota*, imbecil, imbecis, inaceitavel, inadmissivel,
+            incompetente*, indigna, indignac*, indignad*, indigno, infeliz desse, infeliz do,
+            infernal, inferniza*, inferno, injust*, injustica, insuportaveis, insuportavel,
+            interesseir*, intimidade demais, intoleravel, intrometid*, invadiram, invadiu,
+            invejos*, inventando sobre mim, inventaram sobre mim, inventou que eu, ira, irad*,
+            irrit*, irrita, irritac*, irritad*, irritam, irritante*, irritou, isso nao fica
+            assim, ja avisei, ja basta, ja chega, ja deu, ja disse q, ja disse que, ja falei ..
+            vezes, ja falei mil vezes, ja falei q, ja falei que, ja liguei .. vezes, jogar as
+            roupas, jogou a culpa em mim, jogou fora meu, jogou no lixo meu, ladroes, letra
+            miuda, levei bolo, liguei mil vezes, lixo de, lixo de aplicativo, lixo de
+            atendimento, mais uma desculpa, mal atendid*, mal de mim, mal educad*, mal-educad*,
+            mal-humorad*, maldit*, maldita hora, mato um, mau carater, mau-carater, me apunhal*,
+            me controlar pra nao, me da nos nervos, me deixa em paz, me deixem em paz, me deixou
+            plantad*, me deu bolo, me engan*, me enrol*, me esgotou, me explor*, me expor, me
+            expos, me faz de, me fazem de, me fechou no transito, me fez de, me fez esperar, me
+            fez passar vergonha, me fez perder, me humilh*, me ignoraram, me paga, me passaram a
+            perna, me passou pra tras, me poupe, me respeit*, me respeita, me revolta, me roub*,
+            me segurando pra nao, me segurar pra nao, me testa*, me tira do serio, me tirar do
+            serio, me tirou do serio, me tratam, me trataram mal, me tratou como, me tratou
+            feito, me tratou mal, me us*, me usando, me usou, mentiros*, mentiu na minha cara,
+            mentiu pra mim, merda de, metid*, mexer com meu, mexer com minha, mexeram nas
+            minhas, mexeu com minha, mexeu nas minhas coisas, mil vezes, milesima vez, minha
+            paciencia, mord* a lingua pra nao, multa indevida, murro, musica alta, na calcada,
+            na frente de todo mundo, na frente dos outros, na minha vez, nao admito, nao aguento
+            mais, nao apareca, nao cala, nao cumpre*, nao cumpriu, nao da pra aceitar, nao dei
+            liberdade, nao deixam dormir, nao deixo barato, nao devolve, nao devolveu, nao
+            engulo, nao fala comigo, nao fica quiet*, nao funciona nunca, nao me deixa em paz,
+            nao me dirija a palavra, nao me enche, nao me pagam, nao me pagou, nao me peca, nao
+            me venha, nao pagaram, nao pagou, nao perdoo, nao quero conversa, nao quero papo,
+            nao respondo por mim, nao sou obrigad*, nao suporto, nao te dei, nao to brava nao,
+            nao tolero, nao vai ficar assim, nao vem com, nao vem me, nao vou aceitar, nao vou
+            deixar barato, negligen*, nem apareca, nem vem, ninguem aguenta, no meu limite, nos
+            nervos, nunca funciona, o infeliz que, o pau quebra, o saco, obra as sete, odei*,
+            odio, odios*, ordinari*, otari*, ousadia, paciencia de jo, paciencia tem limite,
+            palhaca, palhacad*, palhaco, para de me, pare de me, parem de, passad* pra tras,
+            passaram dos limites, passou a perna, passou do limite, passou dos limites,
+            patifaria, pau comeu, pau vai quebrar, pegou meu .. sem, pegou minhas coisas, pegou
+            sem pedir, pensa num, pensa que eu sou, perdendo a paciencia, perderam meu, perderam
+            minha, perdi a paciencia, perdi meu tempo, pessimo atendimento, petulan*, pilantra*,
+            pior atendimento, pistola, plantad* esperando, poca vergonha, por aqui com, porcaria
+            de, possess*, possuid*, pouca vergonha, pqp, prepotent*, presta atencao, processar,
+            procon, produto errado, prometeram consertar, prometeram e, prometeram e nao,
+            prometeu e nao, propaganda enganosa, punho cerrado, puta, puta que pariu, puto, puts
+            que raiva, quantas vezes, quase explodi, que absurdo, que descaso, que droga, que
+            falta de, que gente mais, que inferno, que merda, que nao apareca, que palhacada,
+            que ridiculo, que sacanagem, que saco, que se dane, que se exploda, que se foda, que
+            se lasque, que tipo de gente, quebr* tudo, quebrei o prato, quebrou meu, quebrou
+            minha, quem .. pensa que, quem comeu, quem ela pensa, quem ele pensa, quem fez isso
+            vai, quem foi a, quem foi o, quem foi o infeliz, quem mandou, quem mexeu, quem
+            pegou, quem voce pensa, quer brigar, quero brigar, quero meu dinheiro, quero que ..
+            se exploda, quinta vez, rabugent*, raiva, raivos*, ranger os dentes, ranzinz*,
+            rasguei, respeita os mais, respira fundo pra nao, respondeu errado, revolta, revolta
+            ver, revoltad*, revoltante*, revoltei, ridicul*, rir da minha cara, riscou meu, riu
+            da minha cara, rodar a baiana, roub* meu, roubalheira, sacana, sacanagem, saco
+            cheia, saco cheio, saco isso, safad*, safadeza, sai da minha, salario atrasado,
+            sangue subindo, sangue subiu, se acha a dona, se acha o dono, se aproveit*, se
+            arrepender, se enxerga, se faz de, se ferrar, se mete onde, se meter na minha vida,
+            segunda vez que, sem carater, sem educacao, sem limite, sem noc*, sem nocao, sem
+            paciencia, sem vergonha, sem-vergonha, sem-vergonhice, sempre a mesma coisa, seu
+            ordinari*, sexta vez, so enrola, so promete, sobrou pra mim, soco na, soco no,
+            soltando fumaca, som alto, som alto de novo, some da minha, some daqui, sou palhac*,
+            subi nas tamancas, subindo pelas paredes, subir nas tamancas, sujeira que fizeram,
+            sumiu com meu, sumiu com o dinheiro, surda ou, surdo ou, surtar, surtei, ta achando
+            que, ta se achando, te enxerga, te mato, tenha respeito, terceira vez que, testando
+            minha, testar minha, tira vantagem, tirando com a minha cara, tirando do serio,
+            tirando onda com, tirar do serio, tirar qualquer um do serio, tirou vantagem, to
+            explodindo, to farta, to farto, to por aqui, tomar banho, tomar providencia*, torra*
+            .. paciencia, torra* a paciencia, trabalho de graca, traicao, traidor*, trairag*,
+            traiu, traste, tratar assim, trava toda hora, trepando nas paredes, trincando os
+            dentes, trocar a fechadura, trouxa, um abuso, um saco, uma vergonha isso, usou meu,
+            va a merda, va plantar batata, va pro inferno, va se catar, va se danar, va te
+            catar, vagabund*, vai catar coquinho, vai escutar, vai me pagar, vai ouvir, vai
+            pagar, vai plantar batata, vai se catar, vai se danar, vai se ferrar, vai ter briga,
+            vai ter troco, vai ver se eu to, vai ver so, vao me pagar, vao pagar, ve se te
+            enxerga, veia saltando, veio errado, veio quebrado, veio trocado, vergonha esse
+            pais, vergonhos*, vigesima vez, virad* no, virada no jiraia, virei bicho, viro
+            bicho, volume no talo, vontade de dar na, vontade de jogar, vontade de mandar ..
+            longe, vontade de matar, vontade de pegar, vontade de tacar, vontade de voar no, vou
+            atras, vou cobrar, vou denunciar, vou e no, vou explodir, vou matar, vou na
+            delegacia, vou processar, vou reclamar, vou surtar, xing*, xinguei, zangad*, zomba*
         """,
         0.6: """
-            nervos*, chatead*, impacien*, mau humor, mal humorad*, ranço, ranco, birra, implic*,
-            provoc*, atrasou de novo, outra vez a mesma, pela terceira vez, pela quarta vez,
-            pela quinta vez, toda santa vez, toda vez a mesma, sempre a mesma, ninguem resolve,
-            ninguem faz nada, ninguem atende, nao resolve*, nao devolvem, cobraram, cobrando,
-            sem me avisar, sem avisar, sem pedir, nem pra, nem pediu desculpa*, nem avis*,
-            pelas costas, nas minhas costas, mentira, mentiu, fofoc*, humilh*, gritando, gritou,
-            grit*, desligam, enrolando, enrolam, enrolac*, embroma*, preguicos*, hipocrit*, burr*,
-            quebr* meu, quebr* minha, riscaram meu, aff, affs, merda, porra, caralho, cacete, arre, poxa vida, haja saco,
-            haja paciencia, so pode ser brincadeira, ta de brincadeira, ta de sacanagem, ta me
-            tirando, pelo amor de deus ne, vergonha na cara
+            aff, affs, arre, atrasad*, atraso, atrasou de novo, birra, brigona, burr*, cacete,
+            caralho, chatead*, cobrando, cobraram, culpa, de novo nao, desligam, embroma*,
+            enrolac*, enrolam, enrolando, errad* de novo, fofoc*, grit*, gritando, gritou, haja
+            paciencia, haja saco, hipocrit*, humilh*, impacien*, implic*, infeliz que, mais uma
+            vez, mal humorad*, mau humor, mentiu, merda, nao devolvem, nao resolve*, nas minhas
+            costas, nem avis*, nem pediu desculpa*, nem pra, nervos*, ninguem atende, ninguem
+            faz nada, ninguem resolve, outra vez a mesma, pela quarta vez, pela quinta vez, pela
+            terceira vez, pelas costas, pelo amor de deus ne, porra, poxa vida, preguicos*,
+            provoc*, quebr* meu, quebr* minha, ranco, reclam*, riscaram meu, sem avisar, sem
+            educ*, sem me avisar, sem pedir, sempre a mesma, so pode ser brincadeira, ta de
+            brincadeira, ta de sacanagem, ta me tirando, toda santa vez, toda vez a mesma,
+            vergonha na cara
+        """,
+        0.4: """
+            atendente, bagunca, banco, berr*, cansei, chefe, chega, cobranca, de novo, desculpa,
+            direito, direitos, empresa, enrol*, esper*, ex, fila, gerente, jogado, juros,
+            largado, louca suja, mentira, multa, ninguem faz, nunca, operadora, paciencia,
+            promess*, respeito, sempre eu, sujar, toda hora, toda vez
         """,
     },
     "medo": {
         1.5: """
-            morr* de medo, morro de medo, pelando de medo, tremendo de medo, trem* de medo,
-            me borr* de medo, cag* de medo, borrando de medo, branco de medo, paralisad* de medo,
-            gel* de medo, com muito medo, pavor, pavoros*, apavor*, panico, terror, aterroriz*,
-            aterrad*, horroriz*
+            apavor*, aterrad*, aterroriz*, borrando de medo, branco de medo, cag* de medo, com
+            muito medo, gel* de medo, horroriz*, me borr* de medo, morr* de medo, morro de medo,
+            panico, paralisad* de medo, pavor, pavoros*, pelando de medo, terror, trem* de medo,
+            tremendo de medo
         """,
         1.0: """
-            medo, medinho, medao, medros*, amedront*, receio*, recea*, assustad*, assusta, assustam,
-            assustou, assustador*, assustei, susto, temo, temor, temeros*, temendo, fobia, ansios*,
-            ansiedade, aflit*, aflic*, agoni*, angusti*, apreens*, preocup*, insegur*, inseguranca,
-            intranquil*, inquiet*, tens*, tensao, nervosismo, pilha de nervos, uma pilha,
-            frio na barriga, friozinho na barriga, frio na espinha, calafrio*, arrepi*, suando frio,
-            suor frio, suei frio, maos suando, mao suando, mao gelada, maos geladas, gelei, congelei,
-            travei, paralis*, petrific*, coracao disparad*, coracao dispar*, coracao acelerad*,
-            coracao na mao, coracao na boca, coracao quase sai*, coracao saindo pela boca,
-            batendo forte, perna* bamb*, pernas trem*, mao trem*, maos trem*, tremendo, tremedeira,
-            tremi, tremia, nao consigo dormir pensando, nao dormi pensando, sem dormir pensando,
-            nao durmo, noites sem dormir, perd* o sono, tira* o sono, tirando meu sono, pesadelo*,
-            assombra*, assombrac*, fantasma*, perseguind*, me seguindo, me seguiu, me seguia,
-            sendo seguid*, alguem me segu*, vulto, barulho estranho, barulho na porta, passos atras,
-            tentando abrir, forcando a porta, no escuro, escuridao, assalt*, armad*, arma, tiro, tiros,
-            tiroteio, ladrao, perigo*, perigosa, ameac*, em risco, risco de, e se der errado,
-            e se eu, e se ela, e se ele, e se for, e se nao, e se acontecer, e se der, sera que vai,
-            sera que e grave, sera grave, coisa grave, algo grave, doenca grave, algo ruim,
-            alguma coisa ruim, uma coisa ruim, pior pode, o pior, vai acontecer alguma,
-            pressentimento, mau pressentimento, sensacao ruim, nao quero nem pensar, nem quero pensar,
-            nem gosto de pensar, nao gosto de ficar sozinh*, nao fico sozinh*, nao entro, nao chego
-            perto, nao ando sozinh*, nao saio sozinh*, nao tenho coragem, falta coragem, sem coragem,
-            falta de ar, faltando ar, sufoc*, fugir, fugi, sai correndo, corri pra, me escond*,
-            esconder, me tranquei, trancad*, tranquei tudo, dormir de luz acesa, luz acesa,
-            tomara que nao, deus me livre, socorro, credo em cruz, sozinha na rua, sozinho na rua,
-            rua deserta, rua escura,
-            eu gelo, gelo so de, gelo toda, gelando, so de pensar, so de imaginar, so de lembrar, dor de barriga,
-            barriga gelad*, estomago embrulhado de nervoso, roendo as unhas, roi as unhas, roer unha,
-            sem unha, unhas roidas, contando os minutos, mal consigo respirar, nao consigo respirar,
-            respiracao curta, ataque de panico, crise de ansiedade, crise de panico, tem alguem no, tem alguem na,
-            tem alguem la fora, tem alguem aqui, alguem no quintal, alguem no portao, alguem atras,
-            alguem no telhado, me vigiand*, vigiad*, me olhando estranho, me persegue*, sozinh* em casa,
-            seguindo desde, perna* trav*, perna* nao obedec*, perna* fraquej*, pernas amolec*, encolhid*,
-            me encolh*, debaixo da coberta, embaixo da coberta, cobri a cabeca, agarrad* no, agarrei no,
-            nem durmo, nao durmo direito, nao consigo dormir, nao preguei o olho, acordo de madrugada pensando,
-            acordo assustad*, nao paro de pensar, fico pensando no pior, pensando besteira, pensando no pior,
-            noiad*, paranoic*, paranoia, clonaram, hackearam, vazaram, roubarem, e se limparem, se descobrirem,
-            se ela descobrir, se ele descobrir, se alguem descobrir, e se me, e se a, e se o, e se isso, e se os,
-            e se as, e se tudo, e se alguem, e se voltar, se voltar, vai que acontece, vai que, to com medo,
-            morta de medo, cheia de medo, cheio de medo, borrada, borrado, cagad*, com o cu na mao, cu na mao,
-            me cagando, sangue gelou, gelou o sangue, sangue gela, gelou a espinha, espinha gel*, cabelo em pe,
-            cabelos em pe, pelo* arrepi*, me arrepi*, um barulho, uns barulhos, ouvi um, ouvi passos, passos no,
-            porta rangendo, luz apagou, apagou a luz, queda de luz, vultos, sombra na, sombra atras, alma penada,
-            espirito*, filme de terror, historia de terror, casa mal assombrada, cemiterio a noite, nao desco la,
-            nao subo la, nao vou la sozinh*, nao volto la, nao passo la, nao passo por la, nao quero ir sozinh*,
-            nao consigo entrar, nao consigo nem entrar, nao consigo olhar pra baixo, nao piso, nem morta,
-            nem morto, nem a pau, nao nado, nao entro no mar, onda gigante, me afogar, afog*, quase me afoguei,
-            quase morri, quase bati, quase fui atropelad*, quase cai da, por um triz, escapei por pouco,
-            foi por pouco, perder minha mae, perder meu pai, perder meu filho, perder minha filha,
-            medo de perder, nao quero morrer, nao quero perder, vou morrer, vai morrer, se eu morrer,
-            se ela morrer, se ele morrer, sera que e cancer, cancer, tumor, carocos, caroco, nodulo, mancha
-            estranha, infarto, avc, nao to tranquil*, nao fico tranquil*, nao to segur*, nao me sinto segur*,
-            nao e segur*, nao confio, desconfiad*, sobressalt*, alerta o tempo todo, de olho na porta,
-            sempre olhando pra tras, olhando pra tras, andei mais rapido, apertei o passo, acelerei o passo,
-            atravessei a rua, tranquei a porta, tranco tudo, chaveei, rezando pra, rezei, rezo pra, orando,
-            deus me proteja, deus nos livre, deus que me perdoe, cruzes que medo, ai meu coracao,
-            socorr*, me ajuda tem, acuad*, encurralad*, ameacou, ameacaram, me ameac*, bomba, explosao,
-            enchente, alagamento, agua subindo, desliz* de terra, barranco, desabar, desabamento, terremoto,
-            furacao, vendaval, granizo, relampago*, troveja*, trovejando, guerra, virus novo, epidemia,
-            mandando todo mundo embora, mandarem embora, lista de corte, vao cortar, sou a proxima, sou o proximo,
-            nao passar na prova, nao passar no, reprovar, repetir de ano, vou travar, e se eu travar,
-            vao rir de mim, rirem de mim, se rirem, todo mundo vai olhar, vou passar vergonha, passar vergonha,
-            nao sei o que vai ser, nao sei se aguento, nao sei se vou conseguir, nao sei o que fazer se,
-            o que vai ser de mim, o que sera de nos, futuro me, o futuro me, incerteza, nao atende o celular,
-            nao atende o telefone, celular desligado, nao deu noticia, sem noticia, sem noticias, nao da noticia,
-            saiu de moto, saiu .. nao voltou, ja era pra ter chegado, era pra ter chegado, ate agora nada
+            acelerei o passo, acordo assustad*, acordo de madrugada pensando, acuad*, aflic*,
+            aflit*, afog*, agarrad* no, agarrei no, agoni*, agua subindo, ai meu coracao,
+            alagamento, alerta o tempo todo, algo grave, algo ruim, alguem atras, alguem me
+            segu*, alguem no portao, alguem no quintal, alguem no telhado, alguma coisa ruim,
+            alma penada, ameac*, ameacaram, ameacou, amedront*, andei mais rapido, anestesia,
+            angusti*, ansiedade, ansios*, apagou a luz, apertei o passo, apreens*, aranha
+            armadeira, arma, armad*, arrancando telha, arrepi*, arrepia, arrepiad*, arrepiei,
+            arrepio*, assalt*, assombra*, assombrac*, assusta, assustad*, assustador*, assustam,
+            assustei, assustou, ataque de panico, ate agora nada, atras da porta, atras de mim,
+            atravessei a rua, avc, barragem, barranco, barriga gelad*, barulho estranho, barulho
+            na porta, batendo forte, bateria acabando, bateu o desespero, boca seca, bomba,
+            borrada, borrado, borrei tod*, bota o pe fora, braco dormente, cabeca rodando,
+            cabeca rodou, cabelo em pe, cabelo* em pe, cabelos em pe, cabreir*, cachorro solto,
+            cagaco, cagad*, cagao de medo, cair em golpe, calafrio*, cancer, capot*, cara atras
+            de mim, caroco, carocos, casa mal assombrada, celular desligado, cemiterio a noite,
+            chaveei, chega bebada, chega bebido, cheia de medo, cheio de medo, cirurgia da,
+            cirurgia do, clonaram, cobra, cobras, cobri a cabeca, coisa grave, com 3% e, com a
+            pulga atras da orelha, com o cu na mao, como e que eu vou, como vou criar, como vou
+            pagar, como vou sustentar, congelei, contando os minutos, contrato vence, coracao
+            acelerad*, coracao aos pulos, coracao dispar*, coracao disparad*, coracao na boca,
+            coracao na goela, coracao na mao, coracao par*, coracao pul*, coracao quase par*,
+            coracao quase sai*, coracao saindo pela boca, corri pra, credo em cruz, crise de
+            ansiedade, crise de panico, cruzes que medo, cu na mao, dar de comer, de cabelo em
+            pe, de olho na porta, debaixo da cama, debaixo da coberta, debaixo da mesa, depois
+            que escurece, derrap*, desabamento, desabar, descobrir onde eu moro, desconfi*,
+            desconfiad*, desesperad*, desespero, desliz* de terra, desmai*, despejad*, despejo,
+            destelh*, deus me livre, deus me proteja, deus nos livre, deus que me perdoe, doenca
+            grave, dor de barriga, dormencia, dormir de luz acesa, e gelo, e normal isso, e se
+            a, e se acontecer, e se alguem, e se as, e se der, e se der errado, e se ela, e se
+            ele, e se ele me, e se eu, e se eu travar, e se for, e se isso, e se limparem, e se
+            me, e se nao, e se ninguem, e se o, e se os, e se tudo, e se vier, e se voltar, em
+            risco, embaixo da coberta, empac*, emperrei, enchente, encolhid*, encurralad*,
+            enxame, epidemia, era pra ter chegado, escapei por pouco, escapou, escorpiao,
+            escorpioes, escuridao, espera do resultado, esperando o resultado, espinha gel*,
+            espirito*, estomago embrulhado de nervoso, eu apago, eu gelo, evito passar, evito
+            sair, explosao, falta coragem, falta de ar, faltando ar, fantasma*, febre .. nao
+            baixa, fico pensando no pior, filme de terror, fiquei imovel, fobia, foi por pouco,
+            forcando a porta, freio falhou, frio na barriga, frio na espinha, frio na nuca,
+            friozinho na barriga, fugi, fugir, furacao, futuro me, garganta fech*, garganta
+            seca, gelando, gelei, gelo so de, gelo toda, gelou a espinha, gelou o sangue,
+            granizo, guarda dos, guerra, hackearam, historia de terror, homem atras de mim,
+            imaginando o pior, imagino o pior, incerteza, infarto, inquiet*, insegur*,
+            inseguranca, intranquil*, ja era pra ter chegado, ja penso no pior, jacare na,
+            ladrao, latindo pra mim, levanta a mao pra mim, levar meus filhos, ligacao anonima,
+            ligacao estranha, lista de corte, luz acesa, luz apagou, maior temor, mal consigo
+            respirar, mal piso, mal saio, mamografia, mancha estranha, mandando todo mundo
+            embora, mandarem embora, mao dormente, mao gelada, mao na macaneta, mao suando, mao
+            trem*, mao* gel*, maos gel*, maos geladas, maos suando, maos trem*, maribondo, mau
+            pressentimento, me achar, me afogar, me ajuda tem, me ameac*, me arrepi*, me bate,
+            me bater, me borr*, me cagando, me encolh*, me encontre, me enfiei debaixo, me
+            escond*, me espera la, me mata, me olhando estranho, me persegue*, me seguia, me
+            seguindo, me seguiu, me tranco, me tranquei, me tranquei no, me tremi, me tremo, me
+            vigiand*, medo, medo de perder, medros*, mensagem anonima, minha mao gela, morcego*,
+            mordeu, morta de medo, morte de perto, nao ando sozinh*, nao atende o celular, nao
+            atende o telefone, nao baixa, nao boto o pe, nao chego perto, nao confio, nao
+            consegui me mexer, nao consigo dormir, nao consigo dormir pensando, nao consigo
+            entrar, nao consigo nem entrar, nao consigo olhar pra baixo, nao consigo respirar,
+            nao da noticia, nao desco la, nao deu noticia, nao dormi pensando, nao durmo, nao
+            durmo direito, nao e segur*, nao entro, nao entro no mar, nao fico sozinh*, nao fico
+            tranquil*, nao gosto de ficar sozinh*, nao me mexi, nao me sinto segur*, nao nado,
+            nao olho pra baixo, nao paro de pensar, nao passar na prova, nao passar no, nao
+            passo la, nao passo por la, nao piso, nao pregou o olho, nao preguei o olho, nao
+            quero ir sozinh*, nao quero morrer, nao quero nem pensar, nao quero perder, nao sai
+            voz, nao saio mais, nao saio sozinh*, nao saiu voz, nao sei o que esperar, nao sei o
+            que fazer se, nao sei o que vai ser, nao sei se aguento, nao sei se ela volta, nao
+            sei se ele volta, nao sei se sobrevivo, nao sei se volto, nao sei se vou conseguir,
+            nao subo la, nao tenho coragem, nao to segur*, nao to tranquil*, nao volto la, nao
+            vou la sozinh*, neblina, neblina fechada, nem a pau, nem boto o pe, nem chego perto
+            de altura, nem durmo, nem gosto de pensar, nem me mexi, nem morta, nem morto, nem
+            olho pra baixo, nem passo, nem passo perto, nem pra por o lixo, nem quero pensar,
+            nem sei o que vai ser, no escuro, no que pode acontecer, nodulo, noiad*, noites sem
+            dormir, o futuro me, o pior, o que eu faco, o que me espera, o que sera de nos, o
+            que vai ser, o que vai ser da gente, o que vai ser de mim, o que vai ser de nos,
+            olhando pra tras, onca, onda gigante, operar, orando, ouvi passos, ouvi um,
+            paralis*, paranoia, paranoic*, partiu pra cima, passar vergonha, passos atras,
+            passos no, pelo amor de deus me, pelo* arrepi*, pensando besteira, pensando nela
+            sozinha, pensando nele sozinho, pensando no pior, pensar no pior, pensei no pior,
+            penso no pior, perd* o sono, perder a casa, perder a guarda, perder meu filho,
+            perder meu pai, perder minha filha, perder minha mae, perdi o freio, perigo*,
+            perigosa, perna* .. bamb*, perna* bamb*, perna* fraquej*, perna* nao obedec*, perna*
+            trav*, pernas amolec*, pernas trem*, perseguind*, pesadelo*, petrific*, picad*,
+            pilha de nervos, pior pode, pitbull, plano de saude, pode acontecer com, poe o pe
+            pra fora, por um triz, porta rangendo, pregou o olho, prendendo a respiracao, prendi
+            a respiracao, preocup*, pressentimento, prova oral, pulga atras, qdo ele bebe,
+            quando ele bebe, quando escurece, quase bati, quase fui atropelad*, quase me
+            afoguei, quase me mordeu, quase me pegou, quase morri, quase tive um infarto, que me
+            encontre, queda de luz, quimio, recea*, receio*, relampago*, repetir de ano,
+            reprovar, respiracao curta, respirando esquisito, respirando estranho, resultado
+            sai, rezando pra, rezei, rezo pra, rirem de mim, risco de, roendo as unhas, roendo
+            unha, roer as unhas, roer unha, roi as unhas, rondando, rondar, rondou, roubarem,
+            rua deserta, sabe onde eu moro, sai correndo, saiu .. nao voltou, saiu de moto, sala
+            de cirurgia, sangue frio nas veias, sangue gela, sangue gelou, se acontecer algo, se
+            acontecer alguma coisa, se alguem descobrir, se descobrirem, se ela descobrir, se
+            ela morrer, se ele descobrir, se ele morrer, se enfiou debaixo, se eu morrer, se eu
+            perder, se rirem, se voltar, seguindo desde, sem conseguir entrar, sem coragem, sem
+            coragem de, sem dormir pensando, sem freio, sem noticia, sem noticias, sem renovar,
+            sem unha, sem voz de medo, sempre olhando pra tras, sendo seguid*, sensacao ruim,
+            sera grave, sera que e cancer, sera que e grave, sera que e normal, sera que vai,
+            sirene tocou, so penso no que, sobressalt*, sobreviv*, socorr*, socorro, sombra
+            atras, sombra na, sou a proxima, sou o proximo, sozinh* em casa, sozinha na rua,
+            sozinho na rua, suando em bicas, suando frio, suando sem, suei frio, sufoc*, suor
+            frio, suor gelado, surtando aqui, susto, tem alguem aqui, tem alguem la fora, tem
+            alguem na, tem alguem no, temendo, temeros*, temo, temor, temor*, tensao, tentando
+            abrir, terremoto, tira* o sono, tirando meu sono, tiroteio, to com medo, to
+            surtando, todo mundo vai olhar, tomara que nao, tonta de, tontura, touro solto,
+            tranco tudo, tranquei a porta, tranquei tudo, travad*, travei, treme-treme,
+            tremedeira, tremelic*, tremendo, tremer, tremi, tremia, troveja*, trovejando,
+            tubarao, tumor, ultrassom, um barulho, uma coisa ruim, uma pilha, unhas roidas, uns
+            barulhos, vai acontecer alguma, vai me bater, vai me deixar, vai me largar, vai me
+            matar, vai morrer, vai que, vai que acontece, vao cortar, vao renovar, vao rir de
+            mim, vazaram, veio pra cima, veio pra cima de mim, vendaval, vertigem, vespa*, vi a
+            morte, vigiad*, virus novo, vou morrer, vou operar, vou passar vergonha, vou travar,
+            voz falh*, voz sumiu, vulto, vultos
         """,
         0.6: """
-            nervos*, exame, resultado do exame, resultado da biopsia, biopsia, cirurgia, operacao,
-            anestesia, turbulencia, aviao, trovao, trovoada, raio, tempestade, altura, injecao,
-            agulha, dentista, escuro, cobra, aranha*, cachorro bravo, elevador, demiss*, cortes,
-            ser demitid*, serei demitid*, me mandarem embora, perder o emprego, entrevista,
-            falar em publico, plateia, todo mundo olhando, me julg*, esquecer tudo, dar branco,
-            dar errado, dar ruim, nao vou conseguir, nao vou dar conta, nao dou conta, dar conta,
-            febre, hospital, uti, demora* pra responder, nao atende, nao responde, nao chegou ate
-            agora, ainda nao chegou, ainda nao voltou, cade ela, cade ele, mal da pra respirar,
-            ruim pressinto, tomara, estranho, barulho
+            ainda nao chegou, ainda nao voltou, aranha*, biopsia, cachorro bravo, cade ela, cade
+            ele, cirurgia, cortes, dar branco, dar errado, dar ruim, demiss*, demora* pra
+            responder, dentista, entrevista, escuro, esquecer tudo, falar em publico, injecao,
+            mal da pra respirar, me julg*, me mandarem embora, nao atende, nao chegou ate agora,
+            nao dou conta, nao responde, nao vou conseguir, nao vou dar conta, operacao, perder
+            o emprego, plateia, resultado da biopsia, resultado do exame, ruim pressinto, ser
+            demitid*, serei demitid*, tempestade, todo mundo olhando, trovao, trovoada,
+            turbulencia, uti
+        """,
+        0.4: """
+            afund*, agouro, agulha, altura, apresentacao, ar, aranha, avaliacao, aviao, banca,
+            bandido, beco, cachorro grande, caverna, chega logo, chegar em casa, conta no banco,
+            coracao, correnteza, correr de, crise, demora, desaparecid*, divida*, elevador,
+            escond*, exame, exames, exposta, exposto, faca, fantasma, golpe, grave, hacker*,
+            julg*, madrugada, maldic*, mar aberto, mata fechada, nao chegou, noite sozinh*,
+            onda, palco, passos, perder, perigo, piorar, ponte, pressa, prova, publico, raio,
+            respirar, resultado, risco, rosn*, rosnando, rua escura, sangue no, senha vazada,
+            silencio estranho, sirene, sombra, suar, tiro, tiros, tomara, trancad*, trem*,
+            urgente, voo, 😟
+        """,
+        0.35: """
+            barulho, dar conta, estranho, febre, hospital, noite escura, so de imaginar, so de
+            lembrar, so de pensar
         """,
     },
     "surpresa": {
         1.5: """
-            que surpresa, grande surpresa, baita surpresa, pega de surpresa, pego de surpresa,
-            pegou de surpresa, pegaram de surpresa, por essa eu nao esperava, por essa nao esperava,
-            por essa ninguem esperava, nao esperava por essa, queixo caiu, queixo caido,
-            meu queixo, de boca aberta, boquiabert*, cai pra tras, cai da cadeira, cai dura,
-            cai duro, quase cai, fiquei sem palavras, sem palavras, to passad*, fiquei passad*,
-            passada, to chocad*, fiquei chocad*, chocad*, em choque, olhos arregalad*,
-            arregalei os olhos
+            arregalei os olhos, baita surpresa, boquiabert*, cai da cadeira, cai dura, cai duro,
+            cai pra tras, chocad*, de boca aberta, em choque, fiquei chocad*, fiquei passad*,
+            fiquei sem palavras, grande surpresa, meu queixo, nao esperava por essa, olhos
+            arregalad*, passada, pega de surpresa, pegaram de surpresa, pego de surpresa, pegou
+            de surpresa, por essa eu nao esperava, por essa nao esperava, por essa ninguem
+            esperava, quase cai, que surpresa, queixo caido, queixo caiu, sem palavras, to
+            chocad*, to passad*
         """,
         1.0: """
-            surpres*, surpreend*, espantad*, espanto, espant*, pasm*, perplex*, estupefat*, atonit*,
-            estarrecid*, abismad*, incredul*, inacreditavel, impressionad*, impressionante,
-            inesperad*, inesperadamente, imprevist*, repentin*, de repente, do nada, nao acredito,
-            n acredito, nao acreditei, nao to acreditando, ate agora nao acredito, nem acredito,
-            nem acreditei, custo a acreditar, custei a acreditar, dificil de acreditar,
-            mal acredito, como assim, serio mesmo, serio isso, e serio, e serio isso, ta falando
-            serio, ce jura, jura, jura mesmo, juraa, mentira que, mentiraa, ah nao creio, nao creio,
-            nao brinca, ta brincando, ta zoando, para tudo, perai, quem diria,
-            quem imaginaria, nunca imaginei, jamais imaginei, nao imaginava, nem imaginava,
-            nunca pensei que, nunca pensei, nao fazia ideia, nao tinha ideia, nao sabia que,
-            eu nao sabia, nem sabia, nao esperava, nao estava esperando, nao tava esperando,
-            ninguem esperava, sem esperar, quando menos espera*, nem nos meus sonhos, olha so quem,
-            adivinha quem, adivinha, imagina so, imagina minha cara, imagina a minha cara,
-            voce nao vai acreditar, vc nao vai acreditar, nao vai acreditar, voces nao vao acreditar,
-            uau, wow, caraca, caramba, eita, eitaa, oxe, oxente, vixe, vish, uai, ue, nossa, noossa,
-            nossa senhora, minha nossa, minha nossa senhora, virgem maria, virgem, meu deus,
-            meu deus do ceu, jesus, gente do ceu, misericordia, cruzes, caracas, opa,
-            ora essa, ora ora, olha so, que isso, que e isso, oi como, pera ai,
-            que coincidencia, coincidencia, quais as chances, qual a chance, que loucura, loucura,
-            doideira, que doideira, que viagem, bizarr*, fora do comum, milagre, magica, de uma hora
-            pra outra, apareceu do nada, dei de cara, dei de cara com, topei com, to boba, to bobo,
-            tô besta, to besta, fiquei besta, fiquei boba, fiquei bobo, descobri que, descobri agora,
-            acabei de descobrir, so agora descobri, so agora percebi,
-            desprevenid*, nao faco ideia de onde, nao faco ideia de como, nao tava contando com,
-            nao contava com, ficou mud*, fiquei mud*, fiquei sem fala, sem fala, perdi a fala, sem reacao,
-            fiquei sem reacao, nem sei o que pensar, nem sei o que dizer, nao sei nem o que dizer, nao sei o que
-            dizer, ate engasguei, engasguei, engasgu*, derrubei o, deixei cair, quase derrubei, quase engasguei,
-            quase infartei, quase tive um treco, tive um treco, quase desmaiei, esfreguei os olhos, belisc*,
-            me belisca, me beliscar, to sonhando, isso e real, e real isso, sera que eu li direito, li direito,
-            li tres vezes, li duas vezes, reli, ouvi direito, ouvi bem, ouvi errado, vi direito, tem certeza,
-            nao pode ser, impossivel, nao e possivel, e possivel uma coisa, como e possivel, como pode,
-            como que pode, como que, mas gente, gente como, gente olha, mas como, mas o que, ham, han, ahn, oi,
-            hein como, e mesmo, ah e, serio, seria mesmo, ta de brincadeira, so pode ser brincadeira, pegadinha,
-            e pegadinha, 1 de abril, primeiro de abril, mentira, mentira ne, jesus amado, minha gente, rapaz,
-            rapaaz, bah, tche, arre egua, egua, orra, orra meu, putz, puts, caraio, cacilda, puxa, puxa vida,
-            barbaridade, valha me deus, valha, credo que, ave maria, ave, ta loco, ta louco, ta maluco, que isso,
-            que que e isso, que doidera, que coisa doida, coisa doida, coisa mais doida, coisa mais estranha,
-            que estranho, estranhissim*, nunca vi isso, nunca tinha visto, nunca vi na minha vida, nunca na vida,
-            primeira vez que vejo, primeira vez que, quem diria que, quem ia imaginar, ninguem imaginava,
-            ninguem diria, ninguem sabia, ninguem desconfiava, nem desconfiava, nem desconfiei, nao desconfiei,
-            nem passava pela minha, nem passou pela minha, nao passou pela minha, nunca desconfiei,
-            nunca ia imaginar, jamais pensei, jamais diria, nunca diria, nem em sonho, nem sonhando, descobri
-            hoje, descobri ontem, descobri, descobrimos, revelou que, revelou, contou que, era o tempo todo,
-            o tempo todo era, esse tempo todo, na verdade era, e nao e que, nao e que, olha quem, olha isso,
-            olha o que, voces viram, vc viu, viu isso, cade o que, apareceu na minha, apareceu aqui, bateu na
-            minha porta, tocou a campainha, depois de vinte anos, depois de dez anos, depois de anos,
-            depois de tanto tempo, reencontrei por acaso, por acaso, encontrei no, achei no bolso, achei dentro,
-            dentro tinha, abri e tinha, abri a porta e, quando abri, quando olhei, quando vi, virei e,
-            virada no final, plot twist, reviravolta, final do filme, ninguem esperava por, contra todas,
-            zebra, virou o jogo, ate meu pai, ate minha mae, ate minha vo, logo ele, logo ela, justo ele, justo
-            ela, justo hoje, justo agora, quem te viu, mudou tanto, cresceu tanto, como cresceu, ja faz tudo isso,
-            tudo isso de, custou quanto, ganhou quanto, quase nao reconheci,
-            nao reconheci, nem reconheci, igualzinh*, a cara de um, identic*, mesmo nome que, no mesmo dia,
-            na mesma cidade
+            1 de abril, a cara de um, abalad* com a noticia, abismad*, abri a caixa e, abri a
+            gaveta e, abri a porta e, abri e tinha, abri um livro e, acabei de descobrir, achei
+            no bolso, acredita nisso, acredita que, adivinha quem, ah nao creio, ahn, ainda sem
+            acreditar, aparece do nada, apareceu aqui, apareceu do nada, apareceu na minha,
+            apareceu na televisao, apareceu na tv, arregal*, as duas eram, assombros*, ate agora
+            nao acredito, ate engasguei, ate eu, ate meu pai, ate minha mae, ate minha vo,
+            atonit*, ave, babadeira, babado, bafao, bafo forte, barbaridade, bateu na minha
+            porta, bege com, belisc*, bizarr*, bizarro, cade o que, ce jura, ce ta me dizendo,
+            chocante, choquei, coincidencia, coisa doida, coisa mais doida, coisa mais estranha,
+            como assim, como assim ela morreu, como cresceu, como e possivel, como e que e, como
+            pode, como que pode, contra todas, credo que, creio, cresceu tanto, custando a
+            acreditar, custei a acreditar, custo a acreditar, custou quanto, da noite pro dia,
+            da pra acreditar, de cair o queixo, de onde saiu, de onde surgiu, de queixo, de uma
+            hora pra outra, de uma vez so, dei de cara, dei de cara com, deixei cair, deparamos,
+            deparei, derrubei o, descobri agora, descobri hoje, descobri ontem, descobri que,
+            descobri um, descobri uma, descobrimos, desde quando, desprevenid*, deve ter erro,
+            dificil de acreditar, do dia pra noite, dou de cara, e a mesma pessoa, e ai que
+            descobri, e nao e que, e pegadinha, e possivel uma coisa, e real isso, e serio isso,
+            e verdade isso, e verdade mesmo, eitaa, engasgu*, engasguei, era a mesma, era a
+            mesma pessoa, era o tempo todo, esbugalh*, esfreguei os olhos, espant*, espantad*,
+            espanto, esse tempo todo, estarrecid*, estranhissim*, estupefat*, eu ia pensar, eu
+            nao sabia, extraordinari*, ficou famosa, ficou famoso, ficou mud*, final do filme,
+            fiquei abismad*, fiquei bege, fiquei besta, fiquei boba, fiquei bobo, fiquei de
+            cara, fiquei mud*, fiquei sem fala, fiquei sem reacao, foi parar, fora do comum,
+            fora do normal, fui contar e, fui olhar e, fui ver e, ganhei eu nem, ganhou quanto,
+            gente??, ha?, hein como, identic*, igualzinh*, imagina a minha cara, imagina minha
+            cara, imagina so, impensavel, impressionad*, impressionante, imprevist*,
+            inacreditavel, incredul*, inedit*, inesperad*, inesperadamente, inexplic*,
+            inimagin*, isso e real, isso e verdade, ja faz tudo isso, ja tinha sido, jamais
+            diria, jamais imaginei, jamais me passou, jamais na minha vida, jamais pensei, jesus
+            amado, jura mesmo, juraa, juro por deus, juro por tudo, justo agora, justo ela,
+            justo ele, justo eu, justo hoje, largou tudo e, levei um susto bom, li direito, li
+            duas vezes, li tres vezes, logo ela, logo ele, logo eu, magica, mal acredito, mas
+            gente, mas nao era, me aparece, me apareceu, me belisca, me beliscar, mentira ne,
+            mentira que, mentiraa, mesmo nome que, meu deus do ceu, milagre, mind blow*, minha
+            gente, minha nossa senhora, mudou tanto, n acredito, na mesma cidade, na verdade e,
+            na verdade era, nao acreditei, nao acredito, nao brinca, nao contava com, nao creio,
+            nao desconfiei, nao e possivel, nao e que, nao era amanha, nao era pra ser, nao
+            esperava, nao estava esperando, nao faco ideia de como, nao faco ideia de onde, nao
+            fazia ideia, nao imaginava, nao imaginei, nao me passou pela cabeca, nao passou pela
+            minha, nao pode ser, nao reconheci, nao sabia que, nao sei nem o que dizer, nao sei
+            o que dizer, nao tava contando com, nao tava esperando, nao tinha ideia, nao to
+            acreditando, nao to crendo, nao vai acreditar, nem acreditei, nem acredito, nem
+            desconfiava, nem desconfiei, nem em sonho, nem imaginava, nem me contaram, nem me
+            inscrevi, nem nos meus sonhos, nem passava pela minha, nem passou pela minha, nem
+            reconheci, nem sabia, nem sei o que dizer, nem sei o que pensar, nem sonhando,
+            ninguem desconfiava, ninguem diria, ninguem esperava, ninguem esperava por, ninguem
+            imaginava, ninguem me avisou que, ninguem me contou, ninguem sabia, ninguem tinha me
+            contado, ninguem vai acreditar, no mesmo dia, noossa, num piscar de olhos, nunca
+            desconfiei, nunca diria, nunca ia imaginar, nunca ia pensar, nunca imaginei, nunca
+            me passou, nunca na vida, nunca na vida imaginei, nunca pensei, nunca pensei que,
+            nunca tinha visto, nunca vi isso, nunca vi na minha vida, o que voce disse, o queee,
+            o queixo, oi como, oi?, olha isso, olha o que, olha o tamanhao, olha o tamanho, olha
+            quem, olha so quem, olho arregalado, ora essa, orra meu, ouvi bem, ouvi direito,
+            ouvi errado, para tudo, pasm*, pasmem, passei mal com a noticia, passou pela cabeca,
+            pedi pra repetir, pegadinha, pera ai, perdi a fala, perplex*, plot, plot twist,
+            primeira vez que, primeira vez que vejo, primeiro de abril, quais as chances, qual a
+            chance, quando menos espera*, quase cai da cadeira, quase cai pra tras, quase
+            derrubei, quase desmaiei, quase engasguei, quase infartei, quase nao reconheci,
+            quase tive um treco, que babado, que coincidencia, que coisa doida, que doideira,
+            que doidera, que e isso, que que e isso, que que foi que, quem avisou, quem contou,
+            quem diria, quem diria que, quem foi que disse, quem ganhou fui eu, quem ia
+            imaginar, quem imaginaria, quem te viu, rapaaz, reencontrei por acaso, reli,
+            repentin*, repete que nao, repetir tres vezes, revelad*, revelaram, revelou que,
+            reviravolta, saiu agua, sem acreditar, sem esperar, sem fala, sem mais nem menos,
+            sem reacao, sera que eu li direito, serio isso, serio mesmo, sinistro, so agora
+            descobri, so agora percebi, so pode ser erro, so que era, sobrenatural, somos
+            irmaos, sorteada fui eu, spoiler real, surgiu do nada, surpreend*, surpres*,
+            surreais, surreal, ta brincando, ta falando serio, ta loco, ta louco, ta maluco, ta
+            zoando, tamanhao, tava passando na tv, tinha uma carta, tive um treco, to bege, to
+            besta, to boba, to bobo, to crendo, to de cara, to sem acreditar, to sonhando, tocou
+            a campainha, topei com, tu acredita, tudo isso de, uma carta de, valha me deus, vc
+            acredita, vc nao vai acreditar, vc ta me dizendo, vc viu, verdade mesmo, vi direito,
+            virada no final, virgem maria, virou o jogo, viu isso, voce acredita, voce nao vai
+            acreditar, voces nao vao acreditar, voces viram, wtf, zebra
         """,
         0.5: """
-            sumiu, achei que, pensei que, jurava que, tinha certeza que, crente que, mudou
-            completamente, irreconhecivel, ate tu, desde quando, incrivel, acaso,
-            diferente de tudo, choque, novidade, revelac*
+            acaso, achei que, adivinha, arre egua, ate tu, ave maria, bah, cacilda, caraca,
+            caracas, caraio, caramba, choque, crente que, cruzes, de repente, depois de anos,
+            depois de dez anos, depois de tanto tempo, depois de vinte anos, descobri, diferente
+            de tudo, do nada, doideira, e serio, egua, eita, gente do ceu, irreconhecivel,
+            jesus, jura, jurava que, loucura, meu deus, minha nossa, misericordia, mudou
+            completamente, nossa, nossa senhora, novidade, o tempo todo era, olha so, ora ora,
+            orra, oxe, oxente, pensei que, pera, perai, por acaso, puts, putz, puxa, puxa vida,
+            quase cai da, que isso, que loucura, que viagem, rapaz, revelac*, serio, sumiu,
+            tche, tinha certeza que, uai, uau, ue, valha, virgem, vish, vixe, wow
+        """,
+        0.4: """
+            achava que, apareceu, ate, coincid*, de uma vez, dentro de, escondido, esperava,
+            famosa, famoso, gemeos, heranca, igual, imaginava, irma, irmao, justo, logo, mesmo
+            dia, mesmo lugar, mesmo nome, milhao, mudou, no bolso, pensava que, premio, secreto,
+            segredo, surgiu, transform*, trigemeos, virou
         """,
     },
     "nojo": {
         1.5: """
-            que nojo, morr* de nojo, nojo, nojinho, nojeira, nojent*, enoj*, asco, ascos*,
-            repugn*, repuls*, anojad*, asqueros*, ansia de vomito, vontade de vomitar,
-            da* vontade de vomitar, me da ansia, deu ansia, me deu ansia, quase vomit*, vomitei,
-            vomitar, embrulh* .. estomago, estomago embrulh*, estomago revir*, revir* .. estomago,
-            revolv* .. estomago, virou .. estomago, estomago virou
+            anojad*, ansia de vomito, asco, ascos*, asqueros*, da* vontade de vomitar, deu
+            ansia, embrulh* .. estomago, enoj*, estomago embrulh*, estomago revir*, estomago
+            virou, me da ansia, me deu ansia, morr* de nojo, nojeira, nojent*, nojo, quase
+            vomit*, que nojo, repugn*, repuls*, revir* .. estomago, revolv* .. estomago, virou
+            .. estomago, vomitar, vomitei, vontade de vomitar
         """,
         1.0: """
-            eca, ecaa, eeca, argh, ecati, blergh, eww, urgh, iac, ansia, nausea*, nause*, vomit*,
-            enjo*, enjoo, enjoad*, podre*, podridao, apodrec*, fedor, fedid*, fede, fedia, fedeu, fedendo, fedem,
-            fedorent*, catinga, catingud*, mau cheiro, cheiro horrivel, cheiro de podre,
-            cheiro de esgoto, cheiro de mofo, cheiro ruim, cheiro azedo, cheiro forte, cheirando mal,
-            mofad*, mofo, bolor*, embolorad*, imund*, imundice, sujeira, sujo, suja, sujos, sujas,
-            porco, porca, porcos, porcas, porcaria na, sebos*, encardid*, gosma, gosment*, meleca, melequent*, grudent*,
-            pegajos*, viscos*, escarr*, cuspe, cuspi*, catarro, ranho, remela, pus, chule, cecê,
-            suvaco, bafo, arrot*, peid*, coco de, coco no, cocô, fezes, bosta, mijo, mijad*, xixi no,
-            vaso entupid*, privada, esgoto, chorume, lixo aberto, lixo acumulad*, lixeira, barata*,
-            rato, ratos, ratazana*, larva*, verme*, lesma*, piolho*, carrapato, mosca*, varejeira*,
-            bicho na comida, bicho na salada, bicho no prato, cabelo na comida, cabelo no prato,
-            cabelo na sopa, cabelo no meu, cabelo no pao, unha na, mordi* .. lagarta, lagarta na,
-            azed*, estragad*, passad* do ponto, vencid*, rancos*, coalhad*, fermentad*, nao lava a
-            mao, nao lavou a mao, sem lavar, nao toma banho, sem tomar banho, nao escova,
-            nem encosto, nem chego perto, nao encosto, nao consigo nem olhar, nem consigo olhar,
-            nao consigo comer, perdi a fome, perdi o apetite, tira o apetite, tirou o apetite,
-            fio de cabelo, fios de cabelo, botei pra fora, por pra fora, quase pus pra fora, colocar pra fora,
-            perdi .. fome, perdi .. apetite, tir* .. fome, tirou minha fome, nem almocei depois,
-            boca cheia, mastiga de boca aberta, mastigando de boca, cospe, cuspiu, cuspindo, cuspir, escarrou,
-            limpou o nariz, meteu o dedo no nariz, dedo no nariz, tirou meleca, cutuc* o nariz, coc* o saco,
-            sovaco*, suor escorrendo, pe fedendo, cheiro de pe, cheiro de suor, cheiro de cigarro, cheiro de xixi,
-            cheiro de mijo, cheiro de coco, cheiro de peixe, cheiro de lixo, cheiro de rato, cheiro de bicho,
-            cheiro insuportavel, cheiro que, cheiro podre, mal cheiroso, malcheiros*, gosto de podre,
-            gosto horrivel, gosto ruim, gosto azedo, leite azedo, leite coalhado, carne verde, carne estragada,
-            carne podre, pao mofado, queijo mofado, fruta podre, ovo podre, ovo estragado, marmita esquecida,
-            geladeira .. podre, pelo no, pelos no, pelo na, pentelho, cera de ouvido, unha cortada, unhas cortadas,
-            unha suja, unha podre, unha encravada, frieira*, casca de ferida, espinha estour*, espremer espinha,
-            espremeu, vomito, vomitaram, golfou, pisei em, pisei num, pisei no coco, pisei descalc*, sola do,
-            grudou no meu, grudado embaixo, chiclete grudado, chiclete embaixo, mesa grudando, grudando, lama podre,
-            agua parada, agua suja, agua marrom, piscina suja, toalha suja, toalha molhada, talher sujo, copo sujo,
-            batom no copo, prato sujo, louca de uma semana, pia entupida, ralo cheio, cabelo no ralo, vaso sujo,
-            banheiro imundo, banheiro do posto, banheiro da rodoviaria, banheiro quimico, descarga, nao deu descarga,
-            sem dar descarga, fralda, absorvente, camisinha, esperma, saliva, babad*, baba, lambe*, lamber, lambeu,
-            lambido, bebeu no meu copo, mordid*, meio mastigad*, gordura velha, oleo velho, pegad*, melad*,
-            sanguess*, sapo*, perereca*, lagartixa*, minhoca*, cupim, formigas no, mosca na, mosca no, moscas,
-            bicho de pe, berne, bernes, taturana, baratas, baratinha*, barata no, ninho de, bicho morto,
-            rato morto, pombo*, urubu*, carnica, cadaver, decompos*, me arrepia de nojo, nao engulo, nao desce,
-            nao consigo encostar, nao encosto nisso, nao piso la, tira isso de perto, sai com isso, tira isso
-            daqui, lavei a mao .. vezes, lavei as maos .. vezes, quero tomar banho, preciso de um banho,
-            banho de alcool, gente desse tipo me, me embrulha, me enjoa, me da enjoo, me causa repulsa,
-            da embrulho, revirou tudo, gente podre, ser humano podre, pessoa podre, coisa mais nojenta,
-            assedi*, pedofil*, se aproveitar de crianca, maltratar animal, maltrata animal, maltratou,
-            chutar cachorro, verme de gente, falta de higiene, sem higiene, higiene zero, anti higienic*,
-            anti-higienic*, insalubre
+            absorvente, afastei o prato, agonia no estomago, agua marrom, agua parada, agua
+            suja, ansia, anti higienic*, anti-higienic*, apodrec*, argh, arrot*, arroto na,
+            assedi*, azed*, baba de, baba do, babad*, babando na lingua, babao, baboso, bafo,
+            banheiro da estrada, banheiro da rodoviaria, banheiro de posto, banheiro do bar,
+            banheiro do posto, banheiro imundo, banheiro quimico, banho de alcool, barata na,
+            barata no, barata voadora na comida, barata*, baratas, baratinha*, batom no copo,
+            bebeu no meu copo, beijo molhado, berne, bernes, bichad*, bicheira*, bicho de pe,
+            bicho morto, bicho na comida, bicho na salada, bicho no prato, bituca no, blergh,
+            boca cheia, boiando, boiando no, bolo de cabelo, bolor*, bosta, botei pra fora,
+            budum, bueiro, cabelo na comida, cabelo na sopa, cabelo no meu, cabelo no pao,
+            cabelo no prato, cabelo no ralo, cabelo* no ralo, caca, cacaca, cadaver, caiu no
+            chao e comeu, camisinha, caracas de, carne estragada, carne mexendo, carne podre,
+            carne verde, carnica, carrapato, casca de ferida, casca de unha, catarro, catinga,
+            catinga braba, catingud*, cece, cecezento, cera de ouvido, cheira a, cheirando mal,
+            cheirei a camisa, cheiro azedo, cheiro de bicho, cheiro de cigarro, cheiro de coco,
+            cheiro de esgoto, cheiro de lixo, cheiro de mijo, cheiro de mofo, cheiro de pe,
+            cheiro de peixe, cheiro de podre, cheiro de rato, cheiro de suor, cheiro de xixi,
+            cheiro forte, cheiro horrivel, cheiro insuportavel, cheiro podre, cheiro que, cheiro
+            ruim, chiclete embaixo, chiclete grudado, chiqueiro, chorum*, chorume, chule,
+            chulezao, chulezento, chutar cachorro, cinza no prato, coalhad*, coalhou, coc* o
+            saco, coco, coisa mais nojenta, colocar pra fora, com bicho, comeu do chao, comeu
+            meleca, comida de semana passada, como salsicha, copo sujo, cospe, craca, criando
+            bicho, criou bicho, crosta, cru gelado, cupim, cuspe, cuspi*, cuspindo, cuspir,
+            cuspiu, cutuc* o nariz, cutucando o dente, da embrulho, da engulho, decompos*, dedo
+            no nariz, dentadura no, descarga, dormi de roupa, eca, ecaa, ecati, eeca, em pedacos
+            e, embolorad*, empurrei o prato, encardid*, engulho*, enjo*, enjoad*, enjoo,
+            escarr*, escarradeira, escarrou, esgoto, esgoto a ceu aberto, esperma, espinha
+            estour*, esponja preta, esponja velha, espremer espinha, espremeu, estomago vira,
+            estragad*, eww, falta de higiene, fede, fedem, fedendo, fedentina, fedeu, fedia,
+            fedid*, fedor, fedorent*, fermentad*, fezes, fezes de, fio de cabelo, fios de
+            cabelo, formigas no, fossa aberta, fralda, frieira*, fruta podre, futum, geladeira
+            .. podre, geladeira desligada, gente desse tipo me, gente podre, golfou, gordura
+            velha, gosma, gosment*, gosto azedo, gosto de podre, gosto horrivel, gosto ruim,
+            grud*, grudado embaixo, grudando, grudent*, grudou no meu, higiene zero, iac, ick,
+            imund*, imundice, inhaca, insalubre, inseto na, inseto no, irc, lagarta na,
+            lagartixa*, lama podre, lambe*, lamber, lambeu, lambido, lambuz*, larguei o garfo,
+            larguei o prato, larva*, lavar o rosto com sabao, lavei a mao .. vezes, lavei as
+            maos .. vezes, lavei o rosto, leite .. pedacos, leite azedo, leite coalhado, lencol
+            manchado, lencol sujo, lesma*, limo, limpou o nariz, lixo aberto, lixo acumulad*,
+            lodac*, lodo, louca de uma semana, mal ao estomago, mal cheiroso, malcheiros*,
+            maltrata animal, maltratar animal, maltratou, mancha amarela, marmita de semana
+            passada, marmita esquecida, mastiga de boca aberta, mastigando de boca, mau cheiro,
+            me arrepia de nojo, me causa repulsa, me da agonia no estomago, me da enjoo, me
+            embrulha, me enjoa, me faz mal ao estomago, meio mastigad*, melad*, meleca,
+            melequent*, mesa grudando, mesma colher, mesma faca que, mesmo pano que, meteu o
+            dedo no nariz, meu estomago vira, mexendo sozinha, mictorio, mijad*, mijo, mofad*,
+            mofo, mordi* .. lagarta, mordid*, mosca em cima, mosca na, mosca no, moscas, moscas
+            em cima, murrinha, nao consigo encostar, nao consigo nem olhar, nao dava pra usar,
+            nao desce, nao deu descarga, nao encosto, nao encosto nisso, nao escova, nao lava a
+            mao, nao lavou a mao, nao piso la, nao toma banho, nata boiando, nata grossa,
+            nause*, nausea*, nem almocei depois, nem chego perto, nem consigo olhar, nem
+            encosto, nhaca, ninho de, no estomago, nojera, nunca mais comi, nunca mais como,
+            oleo velho, ovo estragado, ovo podre, palito de dente, pano de chao na pia, pao
+            mofado, passad* do ponto, passo longe, pe fedendo, pedofil*, pegajos*, pegou do chao
+            e comeu, peid*, pelo na, pelo no, pelo no travesseiro, pelo que nao era meu, pelos
+            no, peludo e verde, penico, pentelho, perdi .. apetite, perdi .. fome, perdi a fome,
+            perdi o apetite, perereca*, pessoa podre, pia entupida, piolho*, piscina suja, pisei
+            descalc*, pisei em, pisei no coco, pisei num, podre de, podre*, podres, podridao,
+            pombo*, por pra fora, porca, porcaria na, porcas, porco, porcos, prato sujo, preciso
+            de um banho, prendi a respiracao de tanto fedor, pum no, pus, quase pus pra fora,
+            queijo mofado, quero tomar banho, ralo cheio, rancos*, ranho, rastro de, ratazana*,
+            rato, rato morto, rato na, rato no, ratos, remedio falso, remela, respirando pela
+            camiseta, resto boiando, revir* as tripas, revir* por dentro, revir* tudo por
+            dentro, revirou tudo, sai com isso, saliva, sanguess*, se aproveitar de crianca,
+            sebos*, sem dar descarga, sem encostar em nada, sem higiene, sem lavar, sem tomar
+            banho, ser humano podre, sola do, soltou um pum, sovaco*, sovaqueira, suja, sujas,
+            sujeira, sujo, sujos, suor escorrendo, suruba, suvaco, talhad*, talher sujo, talhou,
+            tampando o nariz, tapando o nariz, tapei o nariz, tarado, tatu de nariz, taturana,
+            textura de, tinha bicho, tir* .. fome, tira isso daqui, tira isso de perto, tira o
+            apetite, tirando tatu, tirou meleca, tirou minha fome, tirou o apetite, tirou tatu,
+            toalha molhada, toalha suja, tripas, ugh, unha cortada, unha do pe, unha encravada,
+            unha na, unha podre, unha suja, unhao, unhas cortadas, unhas do pe, urgh, urubu*,
+            uuugh, varejeira*, vaso entupid*, vaso sujo, velho tarado, vencid*, verde de mofo,
+            verme de gente, verme*, virou meu estomago, viscos*, vomit*, vomitaram, vomito, xixi
+            de, xixi no
         """,
         0.6: """
-            credo, cruz credo, horrivel, horroroso, desagradavel, intragavel, inseto*, gordur*,
-            gorduros*, suor, suad*, molhad*, umid*, restos, resto de comida, pia cheia, banheiro
-            publico, banheiro, ralo, entupid*, pele morta, ferida, sangue pisad*, baixaria, sordid*,
-            podre por dentro, ser desprezivel, desprezivel, desprez*, gentinha, perver*, tarad*
+            apetitoso, baixaria, banheiro publico, calcinha suja, colarinho preto, credo, cruz
+            credo, cueca, desagradavel, desprez*, desprezivel, entupid*, ferida, gentinha,
+            gorduros*, horrivel, horroroso, inseto*, intragavel, meia suja, meias sujas, pe
+            sujo, pele morta, perver*, pes sujos, pia cheia, podre por dentro, ralo, resto de
+            comida, sangue pisad*, ser desprezivel, sordid*, suor, tarad*, tenis fedido
+        """,
+        0.4: """
+            abusador, aproveitar de idos*, baba, bacteria*, banheiro, bicho, bichos, boca,
+            bolor, cabelo no, casquinha, cheirando, cheirava, cheiro, coalh*, comida velha,
+            corrupt*, cusp*, dedo no, descalc*, engol*, engoli, espirr*, esponja, estomago, fio
+            de, fungo, garganta, geladeira, gordur*, hipocrisia, imoral, imundicie, inseto,
+            larva, lixeira, lixo, mastig*, minhoca*, molhad*, mosca*, nariz, pano de, pe
+            descalco, pegad*, pelos, pervert*, pia, podr*, privada, resto*, sangue, sapo*,
+            sovaco, suad*, sujinh*, tossiu, umid*, unha, unhas, vaso, verme
         """,
     },
 }
 
 #: Expressões que gastam as palavras sem valer emoção nenhuma.
 IGNORED = """
-    porto alegre, pouso alegre, fechou sozinh*, fecha sozinh*, desliga sozinh*, desligou sozinh*,
-    reinicia sozinh*, liga sozinh*, anda sozinh*, morar sozinh*, moro sozinh*, vacina .. raiva,
-    contra a raiva, nasceu em, nasceu no, nasceu na, boa noite, bom dia, boa tarde, prazer em conhecer, bom fim de semana,
-    feliz aniversario pra, mensagem de feliz, cartao de feliz, sem problema, sem problemas,
-    nada nao, pode ser, festa junina, festa de aniversario, lista de, medo de errar,
-    por favor, tanto faz, prova real, roda viva, viva a vida em, viva voz, viva-voz, ao vivo,
-    porra nenhuma, droga de farmacia, drogaria, legal ou ilegal, parte legal, processo legal,
-    amo de chaves, curta metragem, doce de, massa de, massa do, massa pra, massa com,
-    show de, show do, show da, top 10, top dez, folga na, folga no, leve em conta, leve em conta,
-    paz mundial, presente do indicativo, presente do subjuntivo, chorinho, roda de choro
+    amo de, amo de chaves, anda sozinh*, ao vivo, banco de praca, barata da farmacia, barata e
+    boa, barato e, boa noite, boa tarde, boas festas, bolo de cenoura sem, bom dia, bom fim de
+    semana, botao de panico, caixa surpresa, cao bravo, cartao de feliz, chorinho, choro e,
+    cobra coral, colinho do utero, conta barata, contra a raiva, cuidado com o cao, curta
+    metragem, de tiro, desliga sozinh*, desligou sozinh*, doce de, droga de farmacia, drogaria,
+    fe*ira, fecha sozinh*, fechou sozinh*, feliz aniversario pra, feliz ano novo, feliz cidade,
+    feliz dia, feliz natal, feliz pascoa, festa de aniversario, festa junina, festa surpresa,
+    folga na, folga no, gol de placa do carro, joga as, jogo da cobra, jogo da cobrinha, kinder
+    ovo, legal ou ilegal, leve em conta, licenca nojo, liga sozinh*, lista de, mais barata, mais
+    barato, mal passad*, mar bravo, massa com, massa de, massa do, massa pra, medo de errar,
+    medo do palco de, mensagem de feliz, mes do desgosto, morar sozinh*, moro sozinh*, mosca
+    branca, mouse, musico, nada nao, nasceu em, nasceu na, nasceu no, nojo de parente, o choro
+    e, o time azul, opcao barata, ovo surpresa, parque do terror, parte legal, passagem barata,
+    passagens baratas, paz mundial, pimenta brava, pode ser, por favor, porra nenhuma, porto
+    alegre, pouso alegre, prazer em conhecer, preco barato, presente do indicativo, presente do
+    subjuntivo, processo legal, prova real, prova surpresa, raiva canina, raiva humana, rato do
+    computador, reinicia sozinh*, roda de choro, roda viva, sala de espera, sem problema, sem
+    problemas, sexta feira, show da, show de, show do, sindrome do panico, tanto faz, terminal,
+    tiro ao alvo, tiro de meta, tiro mancha, tiros de meta, top 10, top dez, touro bravo, vacina
+    .. raiva, vento bravo, viva a vida em, viva voz, viva-voz
 """
 
+#: Palavras que aumentam e que diminuem o peso do que está ao lado.
 INTENSIFIERS = """
-    muito, muita, muitos, muitas, mto, mt, muitissimo, super, tao, tanto, tanta, bem, bastante,
-    demais, mega, ultra, hiper, extremamente, profundamente, completamente, totalmente, imensamente,
-    absolutamente, pra caramba, caramba, caralho, total, baita, puro, pura, enorme, imensa, imenso,
-    so
+    absolutamente, baita, bastante, bem, caralho, caramba, completamente, demais, enorme,
+    extremamente, hiper, imensa, imensamente, imenso, mega, mt, mto, muita, muitas, muitissimo,
+    muito, muitos, pra caramba, profundamente, pura, puro, so, super, tanta, tanto, tao, total,
+    totalmente, ultra
 """
-DOWNTONERS = (
-    "pouco, pouquinho, meio, levemente, ligeiramente, quase, tantinho, cadinho, certo, certa"
-)
 
+DOWNTONERS = """
+    cadinho, certa, certo, levemente, ligeiramente, meio, pouco, pouquinho, quase, tantinho
+"""
+
+#: Escrita da internet, e formas que o léxico escreve de um jeito só.
 ABBREVIATIONS = {
-    "n": "nao",
-    "num": "nao",
-    "naum": "nao",
-    "nn": "nao",
-    "vc": "voce",
-    "vcs": "voces",
+    "aki": "aqui",
+    "blz": "beleza",
     "ce": "voce",
-    "mto": "muito",
+    "cmg": "comigo",
+    "dms": "demais",
+    "dnv": "de",
+    "eh": "e",
+    "esta": "ta",
+    "estao": "tao",
+    "estava": "tava",
+    "estou": "to",
+    "hj": "hoje",
+    "mds": "meu",
+    "msm": "mesmo",
     "mt": "muito",
     "mta": "muita",
+    "mto": "muito",
     "mtos": "muitos",
-    "tou": "to",
-    "tô": "to",
+    "n": "nao",
+    "naum": "nao",
+    "nd": "nada",
+    "neh": "ne",
+    "ngm": "ninguem",
+    "nn": "nao",
+    "num": "nao",
+    "obg": "obrigado",
+    "oq": "o",
+    "para": "pra",
+    "plmdds": "misericordia",
     "pq": "porque",
     "q": "que",
-    "oq": "o",
-    "tb": "tambem",
-    "tbm": "tambem",
-    "hj": "hoje",
-    "dms": "demais",
-    "blz": "beleza",
-    "msm": "mesmo",
-    "cmg": "comigo",
-    "ngm": "ninguem",
-    "ninguém": "ninguem",
     "qd": "quando",
     "qdo": "quando",
+    "sdd": "saudade",
+    "sdds": "saudades",
+    "slc": "nossa",
+    "tb": "tambem",
+    "tbm": "tambem",
     "td": "tudo",
     "tds": "todos",
-    "pra": "pra",
-    "para": "pra",
-    "estou": "to",
-    "esta": "ta",
-    "estava": "tava",
-    "estao": "tao",
-    "mds": "meu",
-    "slc": "nossa",
-    "plmdds": "misericordia",
-    "obg": "obrigado",
+    "tou": "to",
+    "vc": "voce",
+    "vcs": "voces",
     "vlw": "valeu",
-    "nd": "nada",
-    "dnv": "de",
-    "sdds": "saudades",
-    "sdd": "saudade",
-    "aki": "aqui",
-    "eh": "e",
-    "neh": "ne",
-    "serio": "serio",
 }
 
 #: Frases de quem fala da palavra, e não do que sente.
 METALINGUISTIC = """
-    sinonimo* .. de, antonimo* .. de, contrario de, significado de, significa, o que quer dizer,
-    quer dizer, como se escreve, como escreve, como se diz, se escreve com, traduz*, traducao,
-    em ingles, em espanhol, a palavra, o verbo, conjug*, o termo, a expressao, definicao, defina,
-    o filme, filme chama*, um filme, o livro, o titulo, a musica, uma musica, a cancao, a serie,
-    o poema, um poema sobre, uma redacao sobre, um texto sobre, uma frase sobre, o conceito,
-    qual e a diferenca entre, diferenca entre, plural de, feminino de, rima com, rimas com,
-    papel do, papel da, falou sobre, substantivo, adjetivo, personagem, capitulo, novela, banda
+    a expressao, a palavra, adjetivo, adverbio, antonimo* .. de, artigo sobre, aula sobre,
+    bairro, banda, capitulo, cartaz de, chamad* alegria, chamad* tristeza, com s ou, com x ou,
+    com z ou, como escreve, como se diz, como se escreve, conjug*, contrario de, de exemplo,
+    defina, definicao, desenho de, dicionario, diferenca entre, ditado, e com s, e com z, em
+    espanhol, em ingles, emoji de, enciclopedia, entrevistados, escala de, fala da, fala do,
+    falou sobre, feminino de, figurinha de, filme chama*, filme chamad*, filme de, filme sobre,
+    frase feliz, frase sobre, frase triste, genero musical, grafico de, livro chamad*, livro
+    infantil sobre, livro sobre, mascara que, mascaras, masculino de, materia sobre, municipio,
+    musica chamad*, musica sobre, novela, o artigo, o autor, o autor se diz, o capitulo, o
+    conceito, o grafico, o termo, o texto, o titulo, o verbo, palavras que, palestra sobre,
+    papel da, papel do, personagem, pesquisa, pesquisa sobre, plural de, poema sobre, proverbio,
+    quer dizer, receita de, redacao sobre, rima com, rimas com, rua da, rua do, samba chamad*,
+    se escreve com, segundo a pesquisa, separa as silabas, significa, significado de, silaba
+    tonica, silabas de, sinonimo* .. de, substantivo, texto sobre, titulo do, trabalho sobre,
+    traducao, traduz*, um filme de, uma frase
 """
 
-#: Negações que não negam: "não só feliz", "não é que", perguntas de retórica.
+#: Negações que não negam: "não só feliz", "nunca ri tanto".
 NEGATED_PHRASES = """
-    nao so, nao somente, nao apenas, nao e que, nada como, sem querer, nada mais,
-    nao poderia .. mais, nao podia .. mais, nunca estive tao, nunca fui tao, nunca me senti tao,
-    nunca fiquei tao, nunca senti tanta, nunca senti tanto, nunca vi tanta, nunca vi tanto,
-    nunca tive tanto, nunca tive tanta, nunca vi coisa mais, nunca vi nada tao, nunca ri tanto,
-    nao consigo parar de, nao paro de, nao parava de, nao sei se choro
+    como nao, fazia anos que nao, fazia tempo que nao, ha anos que nao, ha tempos nao, nada
+    como, nada mais, nao .. tanto, nao apenas, nao consigo parar de, nao e que, nao fosse, nao
+    parava de, nao paro de, nao poderia .. mais, nao podia .. mais, nao sei se choro, nao so,
+    nao somente, nunca .. tanto, nunca estive tao, nunca fiquei tao, nunca fui tao, nunca me
+    senti tao, nunca ri tanto, nunca senti tanta, nunca senti tanto, nunca tive tanta, nunca
+    tive tanto, nunca vi coisa mais, nunca vi nada tao, nunca vi tanta, nunca vi tanto, por que
+    nao, quem nao, se nao fosse, sem querer
 """
 
 EMOJI: dict[str, tuple[tuple[str, float], ...]] = {
