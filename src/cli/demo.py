@@ -14,13 +14,12 @@ from typing import Any
 
 from src.cli.runner import bundled_data, quiet_libraries, read_texts, say
 from src.config.config import Config
+from src.evaluation.answers import CRITERION, acceptable
 from src.utils.numbers import decimal
-from src.utils.text_cleaning import without_accents
 
 DEMO_NAME = "LunaDemo"
 DEMO_SIZE = "nano"
 DEMO_EPOCHS = 45.0
-SHOWN_QUESTIONS = 10
 
 
 def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
@@ -45,7 +44,8 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
         },
         "tokens": summary.after.tokens,
         "questions": len(answers),
-        "with_expected_word": sum(item["found"] for item in answers),
+        "criterion": CRITERION,
+        "acceptable": sum(item["acceptable"] for item in answers),
         "answers": answers,
         "trust": summary.trust,
     }
@@ -87,13 +87,13 @@ def train_and_measure(args: argparse.Namespace, config: Config) -> tuple[Any, An
 
 
 def read_questions(path: Path) -> list[dict[str, Any]]:
-    """As perguntas de exemplo: ``pergunta`` e as palavras de ``esperado``, uma das quais basta."""
+    """As perguntas de exemplo: ``pergunta``, os termos de ``esperado`` e os de ``recusado``."""
     with open(path, encoding="utf-8") as stream:
         return [json.loads(line) for line in stream if line.strip()]
 
 
 def ask(config: Config, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Pergunta cada uma, sem sorteio, e confere se a resposta tem uma palavra esperada."""
+    """Pergunta cada uma, sem sorteio, e confere a resposta pelo critério de ``acceptable``."""
     from src.chat.luna_chat import LunaChat
 
     config.chat.temperature, config.chat.max_new_tokens = 0.0, 60
@@ -101,25 +101,25 @@ def ask(config: Config, questions: list[dict[str, Any]]) -> list[dict[str, Any]]
     answers = []
     for item in questions:
         answer = chat.generate_response(item["pergunta"])
-        found = any(without_accents(word) in without_accents(answer) for word in item["esperado"])
-        answers.append({"question": item["pergunta"], "answer": answer, "found": found})
+        good = acceptable(answer, item["esperado"], item.get("recusado", ()))
+        answers.append({"question": item["pergunta"], "answer": answer, "acceptable": good})
     return answers
 
 
 def screen(result: dict[str, Any]) -> str:
     """A última tela."""
     bpb = result["bits_per_byte"]
-    shown = result["answers"][:: max(len(result["answers"]) // SHOWN_QUESTIONS, 1)]
     lines = ["", "=== Perguntas de exemplo, respondidas pelo modelo ===", ""]
-    for item in shown[:SHOWN_QUESTIONS]:
-        lines += [f"Você: {item['question']}", f"Luna: {item['answer']}", ""]
-    count, total = result["with_expected_word"], result["questions"]
+    for item in result["answers"]:
+        mark = "+" if item["acceptable"] else "-"
+        lines += [f"{mark} Você: {item['question']}", f"  Luna: {item['answer']}"]
     rows = (
         ("modelo sem treino", bpb["untrained"]),
         ("5-grama interpolado", bpb["five_gram"]),
         ("modelo treinado", bpb["trained"]),
     )
-    lines += [f"Respostas com uma palavra esperada: {count} de {total}.", ""]
+    count, total = result["acceptable"], result["questions"]
+    lines += ["", f"Respostas aceitáveis (+): {count} de {total}.", result["criterion"], ""]
     lines += ["=== Bits por byte em texto que ele não leu (menos é melhor) ===", ""]
     lines += [f"  {name:<22}{decimal(value):>8}" for name, value in rows]
     lines += [

@@ -12,7 +12,8 @@ uma ("não estou nada feliz"); "mas" e "só que" diminuem o que veio antes; "-in
 "-íssimo" aumentam; maiúsculas, letras repetidas e exclamações enfatizam. O que está entre aspas, e
 o que fala da palavra e não do sentimento ("sinônimo de raiva"), não conta.
 
-Não há rede neural aqui: a leitura custa microssegundos e diz em que se baseou (``evidence``).
+Não há rede neural aqui: uma mensagem se lê em cerca de um milissegundo, e a leitura diz em que se
+baseou (``evidence``).
 """
 
 import math
@@ -165,7 +166,6 @@ def fold(text: str) -> str:
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    text = _LAUGH.sub(lambda m: m[0], text)
     for match in _TOKEN.finditer(text):
         raw = match[0]
         if raw[0].isalpha():
