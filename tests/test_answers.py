@@ -28,6 +28,11 @@ def test_term_of_several_words_and_marks_is_matched_literally():
     assert has_term("Use água quente, sim.", "agua quente")
 
 
+def test_number_is_not_found_inside_another():
+    assert not has_term("São 1.600 reais.", "600") and not has_term("Mede 600,5 m.", "600")
+    assert has_term("São 600.", "600") and has_term("Custa 1.600, talvez.", "1.600")
+
+
 def test_repetition_needs_the_whole_run_twice():
     assert not repeats_itself("um dois três um dois três")
     assert repeats_itself("um dois três quatro e um dois três quatro")

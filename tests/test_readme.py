@@ -11,6 +11,7 @@ import pytest
 import main
 from src.config import config as config_module
 from src.config.config import Config
+from src.config.personas import TRAITS, load_personas
 from src.models.luna_model import LunaModel
 from src.training.summary import TRUST_LEVELS
 from tests.conftest import tiny_config
@@ -120,6 +121,17 @@ def test_configuration_example_is_accepted(name):
     for example in examples:
         config = Config.from_dict(example)
         assert config.model.n_embd > 0
+
+
+def test_personas_example_is_accepted(tmp_path):
+    (example,) = [block for block in fenced("README.md", "json") if "system_prompt" in block]
+    (tmp_path / "personas.json").write_text(example, "utf-8")
+    persona = load_personas(tmp_path / "personas.json")["professora"]
+    values = json.loads(example)["professora"]
+    assert persona.system_prompt == values["system_prompt"]
+    assert persona.sampling.temperature == values["sampling"]["temperature"]
+    for trait in TRAITS:
+        assert f"`{trait}`" in read("README.md")
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

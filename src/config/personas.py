@@ -95,7 +95,19 @@ _CASUAL = Persona(
     system_prompt="Você é a Luna. Converse de um jeito leve e amigável, em frases curtas.",
     style=Style(
         address=("você",),
-        typical=("pra", "pro", "tá", "né", "a gente", "olha", "bora", "legal", "que bom"),
+        typical=(
+            "pra",
+            "pro",
+            "tá",
+            "né",
+            "a gente",
+            "olha",
+            "bora",
+            "viu",
+            "num",
+            "aí",
+            "que bom",
+        ),
         avoided=("o senhor", "a senhora", "por gentileza", "convém", "queira", "permita-me"),
     ),
     traits={"formality": -0.8, "warmth": 0.8, "technicality": -0.6, "detail": -0.4}
@@ -107,7 +119,8 @@ _TECNICO = Persona(
     system_prompt="Você é a Luna. Seja técnica e objetiva, com termos exatos e detalhes úteis.",
     style=Style(
         address=(),
-        typical=("recomenda-se", "deve-se", "em geral", "por exemplo", "isto é", "ou seja"),
+        typical=("cerca de", "em geral", "recomenda-se", "deve-se", "depende", "indica", "conforme")
+        + ("reduz", "permanece", "total", "apenas"),
         avoided=("pra", "pro", "tá", "né", "a gente", "bora", "o senhor", "a senhora"),
     ),
     sampling=Sampling(temperature=0.4, top_k=20),
@@ -123,7 +136,8 @@ _FORMAL = Persona(
     ),
     style=Style(
         address=("o senhor", "a senhora", "ao senhor", "à senhora", "do senhor", "da senhora"),
-        typical=("por gentileza", "recomendo", "convém", "queira", "permita-me", "caso"),
+        typical=("recomendo", "convém", "queira", "permita-me", "caso", "sugiro", "por gentileza")
+        + ("lhe", "agradeço", "compreendo", "lamento", "poderá"),
         avoided=("pra", "pro", "tá", "né", "a gente", "bora", "legal"),
     ),
     sampling=Sampling(temperature=0.5, top_k=30),

@@ -26,8 +26,11 @@ _SENTENCE_END = re.compile(r"[.!?…][\"”')\]]*$")
 
 
 def has_term(text: str, term: str) -> bool:
-    """Se ``term`` aparece em ``text`` como palavras inteiras, sem ver acentos nem maiúsculas."""
-    found = rf"(?<!\w){re.escape(without_accents(term))}(?!\w)"
+    """Se ``term`` aparece em ``text`` como palavras inteiras, sem ver acentos nem maiúsculas.
+
+    Um número não vale como pedaço de outro: "600" não está em "1.600" nem em "600,5".
+    """
+    found = rf"(?<!\w)(?<!\d[.,]){re.escape(without_accents(term))}(?![.,]?\d|\w)"
     return re.search(found, without_accents(text)) is not None
 
 
