@@ -1,7 +1,11 @@
 """``demo``: do zero a um modelo que responde, em poucos minutos e sem rede.
 
-Cria um modelo ``nano`` com os dados que vêm junto, treina, mede e faz perguntas. Tudo o que aparece
-na última tela foi medido ali, na hora.
+Cria um modelo ``nano`` com os dados que vêm junto, treina em duas etapas, mede e faz perguntas.
+Tudo o que aparece na última tela foi medido ali, na hora.
+
+A primeira etapa passa por todos os textos e ensina um pouco de português. A segunda insiste nas
+conversas curtas, com um quarto do resto para não esquecer: o modelo decora respostas, que é o que
+um modelo deste tamanho consegue em minutos, e paga por isso em texto novo. A tela mostra os dois.
 """
 
 import argparse
@@ -9,17 +13,23 @@ import contextlib
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from src.cli.runner import bundled_data, quiet_libraries, read_texts, say
 from src.config.config import Config
+from src.config.personas import get_persona
 from src.evaluation.answers import CRITERION, acceptable
+from src.utils.documents import Document
 from src.utils.numbers import decimal
 
 DEMO_NAME = "LunaDemo"
 DEMO_SIZE = "nano"
-DEMO_EPOCHS = 45.0
+TEXT_EPOCHS, DIALOGUE_EPOCHS = 6.0, 20.0  # as passadas de cada etapa
+BATCH_SIZE = 4  # menor que o do nano: mais atualizações por minuto (docs/LOG.md)
+SHORT_CHARACTERS = 350  # até aqui uma conversa é curta
+REPLAY_EVERY = 4  # de cada tantos dos outros textos, um volta na segunda etapa
 
 
 def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
@@ -28,9 +38,13 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     quiet_libraries()
     say(args, "[1/4] Criando um modelo pequeno com os dados de exemplo")
     create_model(args, config)
-    say(args, f"[2/4] Treinando ({DEMO_EPOCHS:.0f} passadas pelos dados; alguns minutos)")
+    say(
+        args,
+        f"[2/4] Treinando ({TEXT_EPOCHS:.0f} passadas por tudo e {DIALOGUE_EPOCHS:.0f} pelas "
+        "conversas curtas; alguns minutos)",
+    )
     with contextlib.redirect_stdout(sys.stderr):  # o transformers e o wandb escrevem em stdout
-        summary, baseline = train_and_measure(args, config)
+        first, summary, baseline = train_and_measure(args, config)
     say(args, "[3/4] Fazendo as perguntas de exemplo")
     answers = ask(config, read_questions(bundled_data() / "valid" / "perguntas_demo.jsonl"))
     say(args, "[4/4] Pronto")
@@ -38,8 +52,9 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
         "model": DEMO_NAME,
         "seconds": round(time.perf_counter() - started, 1),
         "bits_per_byte": {
-            "untrained": summary.before.bits_per_byte,
+            "untrained": first.before.bits_per_byte,
             "five_gram": baseline.bits_per_byte,
+            "after_texts": first.after.bits_per_byte,
             "trained": summary.after.bits_per_byte,
         },
         "tokens": summary.after.tokens,
@@ -63,8 +78,13 @@ def create_model(args: argparse.Namespace, config: Config) -> None:
     create.run(argparse.Namespace(**options, **common), config)
 
 
-def train_and_measure(args: argparse.Namespace, config: Config) -> tuple[Any, Any]:
-    """Treina e mede; o 5-grama lê os mesmos tokens de treino e é medido nos mesmos de validação."""
+def train_and_measure(args: argparse.Namespace, config: Config) -> tuple[Any, Any, Any]:
+    """Treina nas duas etapas e mede.
+
+    Returns:
+        (resumo da primeira etapa, resumo da segunda, medida do 5-grama, que lê os mesmos tokens de
+        treino e é medido nos mesmos de validação).
+    """
     from src.evaluation.likelihood import Likelihood
     from src.evaluation.ngram import InterpolatedNGram
     from src.training.examples import build_examples
@@ -74,16 +94,26 @@ def train_and_measure(args: argparse.Namespace, config: Config) -> tuple[Any, An
     train = read_texts(args, config, [str(data / "train")])
     valid = read_texts(args, config, [str(data / "valid" / "*.txt")])
     trainer = LunaTrainer(DEMO_NAME, config, "auto", not (args.quiet or args.json))
-    summary = trainer.train_supervised(train, valid, num_train_epochs=DEMO_EPOCHS)
+    batch = {"per_device_train_batch_size": BATCH_SIZE}
+    first = trainer.train_supervised(train, valid, num_train_epochs=TEXT_EPOCHS, **batch)
+    dialogues = second_stage(train)
+    second = trainer.train_supervised(dialogues, valid, num_train_epochs=DIALOGUE_EPOCHS, **batch)
 
     tokenizer, context = trainer.tokenizer, trainer.model.config.n_positions
     ngram = InterpolatedNGram(tokenizer.get_vocab_size())
     ngram.fit([example.ids for example in build_examples(train, tokenizer, context)])
     held_out = build_examples(valid, tokenizer, context)
     nats = sum(ngram.nats(example.ids, example.learn) for example in held_out)
-    assert summary.after is not None  # há validação
-    baseline = Likelihood.from_totals(nats, summary.after.tokens, summary.after.bytes)
-    return summary, baseline
+    assert second.after is not None  # há validação
+    baseline = Likelihood.from_totals(nats, second.after.tokens, second.after.bytes)
+    return first, second, baseline
+
+
+def second_stage(texts: Sequence[Document]) -> list[Document]:
+    """As conversas curtas e, para não esquecer o resto, um de cada ``REPLAY_EVERY`` dos outros."""
+    short = [t for t in texts if t.messages is not None and len(t) <= SHORT_CHARACTERS]
+    others = [t for t in texts if t.messages is None or len(t) > SHORT_CHARACTERS]
+    return short + others[::REPLAY_EVERY]
 
 
 def read_questions(path: Path) -> list[dict[str, Any]]:
@@ -100,9 +130,13 @@ def ask(config: Config, questions: list[dict[str, Any]]) -> list[dict[str, Any]]
     chat = LunaChat(DEMO_NAME, config)
     answers = []
     for item in questions:
+        chat.persona = get_persona(item.get("persona", config.chat.persona))
         answer = chat.generate_response(item["pergunta"])
         good = acceptable(answer, item["esperado"], item.get("recusado", ()))
-        answers.append({"question": item["pergunta"], "answer": answer, "acceptable": good})
+        answers.append(
+            {"question": item["pergunta"], "persona": chat.persona.name}
+            | {"answer": answer, "acceptable": good}
+        )
     return answers
 
 
@@ -112,16 +146,18 @@ def screen(result: dict[str, Any]) -> str:
     lines = ["", "=== Perguntas de exemplo, respondidas pelo modelo ===", ""]
     for item in result["answers"]:
         mark = "+" if item["acceptable"] else "-"
-        lines += [f"{mark} Você: {item['question']}", f"  Luna: {item['answer']}"]
+        luna = f"Luna ({item['persona']})"
+        lines += [f"{mark} Você: {item['question']}", f"  {luna}: {item['answer']}"]
     rows = (
         ("modelo sem treino", bpb["untrained"]),
         ("5-grama interpolado", bpb["five_gram"]),
-        ("modelo treinado", bpb["trained"]),
+        ("depois de todos os textos", bpb["after_texts"]),
+        ("depois das conversas", bpb["trained"]),
     )
     count, total = result["acceptable"], result["questions"]
     lines += ["", f"Respostas aceitáveis (+): {count} de {total}.", result["criterion"], ""]
     lines += ["=== Bits por byte em texto que ele não leu (menos é melhor) ===", ""]
-    lines += [f"  {name:<22}{decimal(value):>8}" for name, value in rows]
+    lines += [f"  {name:<26}{decimal(value):>8}" for name, value in rows]
     lines += [
         "",
         f"Medido em {result['tokens']} tokens de data/valid; tudo em {result['seconds']:.0f} s.",
