@@ -2,7 +2,8 @@
 
 Imprime, para cada parte (``dev``, com que o léxico foi ajustado, e ``teste``, que quem o escreveu
 não leu), o F1 de cada classe, o F1 macro e a tabela de confusão. Ao lado, a mesma leitura sem as
-regras (só a soma dos pesos do léxico), que é a referência simples. E o tempo por mensagem.
+regras (só a soma dos pesos do léxico), que é a referência simples. Depois, em quantas frases dos
+documentos que vêm junto (textos de fatos, sem emoção) se leu uma emoção. E o tempo por mensagem.
 
 Uso::
 
@@ -11,6 +12,7 @@ Uso::
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +35,15 @@ def read_set(part: str) -> tuple[list[str], list[str]]:
     path = ROOT / "data" / "eval" / f"emocoes_{part}.jsonl"
     records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     return [r["texto"] for r in records], [r["emocao"] for r in records]
+
+
+def factual_sentences() -> list[str]:
+    """As frases dos documentos em texto de ``data/train/documentos``."""
+    sentences = []
+    for path in sorted((ROOT / "data" / "train" / "documentos").glob("*.txt")):
+        body = re.sub(r"^\[METADADOS\].*|\[\w+\]", "", path.read_text("utf-8"), flags=re.MULTILINE)
+        sentences += [s for s in re.split(r"(?<=[.!?])\s+|\n", body) if len(s.split()) > 2]
+    return sentences
 
 
 def score(truth: list[str], predicted: list[str]) -> Row:
@@ -58,6 +69,11 @@ def run(repeats: int) -> Row:
         result[part] = {"sentences": len(texts)} | {
             name: score(truth, [read(text) for text in texts]) for name, read in readers.items()
         }
+    facts = factual_sentences()
+    result["factual"] = {"sentences": len(facts)} | {
+        name: sum(read(text) != NEUTRAL for text in facts) / len(facts)
+        for name, read in readers.items()
+    }
     texts, _ = read_set("teste")
     timing = measure_pairs({"all": lambda: [read_emotion(text) for text in texts]}, repeats)["all"]
     return result | {"ms_per_message": timing.median_ms / len(texts)}
@@ -82,6 +98,11 @@ def text(result: Row) -> str:
             ),
             "",
         ]
+    facts = result["factual"]
+    lines.append(
+        f"documentos: emoção lida em {decimal(100 * facts['rules'])} % de {facts['sentences']} "
+        f"frases (só o léxico: {decimal(100 * facts['lexicon_only'])} %)"
+    )
     return "\n".join([*lines, f"{decimal(result['ms_per_message'], 2)} ms por mensagem"])
 
 

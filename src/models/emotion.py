@@ -18,7 +18,6 @@ baseou (``evidence``).
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -33,14 +32,18 @@ from src.models.emotion_lexicon import (
     LEXICON,
     METALINGUISTIC,
     NEGATED_PHRASES,
+    WHOLE_WORDS,
 )
+from src.utils.text_cleaning import without_accents
 
+MAX_CHARACTERS = 4000  # de uma mensagem colada, lê-se o fim, onde costuma estar o pedido
 MIN_DOMINANT = 0.25  # abaixo disto, nenhuma emoção se destaca: neutro
 STRONGER, WEAKER = 1.5, 0.6
 EMPHASIS_CAPS, EMPHASIS_LONG, EMPHASIS_MARK = 1.3, 1.25, 0.15
 DIMINUTIVE, AUGMENTATIVE = 0.85, 1.2
 BEFORE_CONTRAST = 0.35  # "estava feliz, mas..."
 MENTIONED = 0.1  # fala da palavra, não do sentimento
+IMPERSONAL = 0.7  # texto sem primeira pessoa nem ênfase, como o de um documento
 ASKED = 0.4  # pergunta em que não há primeira pessoa: "a raiva tem cura?"
 NEGATION_WINDOW = 4  # palavras entre a negação e o que ela nega
 MODIFIER_WINDOW = 2
@@ -48,14 +51,17 @@ MAX_GAP = 3  # palavras que ".." cobre numa entrada do léxico
 
 NEGATIONS = frozenset("nao nunca jamais nem sem tampouco".split())
 NEGATED_NEXT = frozenset("nada nenhum nenhuma".split())  # só negam a palavra seguinte
-FIRST_PERSON = frozenset("eu me mim meu minha meus minhas comigo to nos nossa nosso".split())
+FIRST_PERSON = frozenset(
+    "eu me mim meu minha meus minhas comigo to tava sou tenho fui vou quero sinto fico nos nosso "
+    "nossa".split()
+)
 CONTRASTS = frozenset("mas porem contudo entretanto todavia".split())
 CONTRAST_PHRASES = (("so", "que"), ("no", "entanto"), ("ao", "contrario"))
 
 _QUOTED = re.compile(r"[\"“«][^\"“”«»\n]*[\"”»]|(?<!\w)['‘][^'‘’\n]+['’](?!\w)")
 _LAUGH = re.compile(r"(?:k{3,}|(?:ha){2,}h?|(?:he){2,}|(?:hua){2,}|(?:ka){3,}|(?:rs){2,}|rs)", re.I)
 _EMOTICONS = (
-    (re.compile(r"[:;=]-?[)D]+(?!\w)|<3|\^_?\^"), "alegria", 0.8),
+    (re.compile(r"[:;=]-?[)D]+(?!\w)|(?<!\b\w\s)(?<!\w)<3(?![\w;])|\^_?\^"), "alegria", 0.8),
     (re.compile(r"(?<!>)[:;=]'?-?\(+|T[_.]T|;-;"), "tristeza", 0.8),
     (re.compile(r">:\(+"), "raiva", 0.9),
     (re.compile(r"(?<!\w)[:=]-?[oO](?!\w)|(?<!\w)[oO][_.][oO](?!\w)"), "surpresa", 0.8),
@@ -64,7 +70,8 @@ _EMOTICONS = (
 _TOKEN = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*|[.!?;:,…\n]+|[()]")
 _LONG = re.compile(r"([^\W\d_])\1{2,}")
 _SUFFIXES = (
-    (re.compile(r"(?:zinh|inh)[oa]s?$"), DIMINUTIVE),
+    (re.compile(r"zinh[oa]s?$"), DIMINUTIVE),
+    (re.compile(r"inh[oa]s?$"), DIMINUTIVE),
     (re.compile(r"issim[oa]s?$"), AUGMENTATIVE),
     (re.compile(r"(?:zao|zona|ao|ona|aco|aca)$"), AUGMENTATIVE),
 )
@@ -100,15 +107,17 @@ class EmotionReading:
 
 
 def read_emotion(text: str) -> EmotionReading:
-    """Lê a emoção de ``text``, qualquer texto (vazio é neutro).
+    """Lê a emoção de ``text``, qualquer texto (vazio é neutro; de um longo, o fim).
 
     Returns:
         As seis intensidades, de 0 (ausente) a quase 1, e as expressões encontradas.
     """
-    plain = _QUOTED.sub(" , ", text)
+    plain = _QUOTED.sub(" , ", text[-MAX_CHARACTERS:])
     evidence = list(_emoji_evidence(plain))
-    for sentence in _sentences(list(_tokens(plain))):
-        evidence += _sentence_evidence(sentence)
+    tokens = list(_tokens(plain))
+    distance = 1.0 if evidence or _is_personal(tokens) else IMPERSONAL
+    for sentence in _sentences(tokens):
+        evidence += _sentence_evidence(sentence, distance)
     return _reading(evidence)
 
 
@@ -117,6 +126,7 @@ def lexicon_sum(text: str) -> EmotionReading:
 
     É a referência simples ao lado da qual se mede ``read_emotion`` (``benchmarks/emotion.py``).
     """
+    text = text[-MAX_CHARACTERS:]
     tokens, evidence = list(_tokens(text)), list(_emoji_evidence(text))
     position = 0
     while position < len(tokens):
@@ -154,15 +164,17 @@ class _Token:
     def plain(self) -> str:
         return self.forms[0] if self.forms else ""
 
+    def degree_over(self, stem: str) -> float:
+        """O grau do sufixo que vem depois de ``stem`` ("tristinho" sobre "trist"); 1 se nenhum."""
+        for form in self.forms:
+            degree, reduced = _degree(form)
+            if degree != 1 and reduced.startswith(stem):
+                return degree
+        return 1.0
+
     @property
     def is_word(self) -> bool:
         return bool(self.forms)
-
-
-def fold(text: str) -> str:
-    """Sem acentos nem maiúsculas, para procurar no léxico."""
-    letters = unicodedata.normalize("NFD", text.casefold())
-    return "".join(c for c in letters if not unicodedata.combining(c))
 
 
 def _tokens(text: str) -> Iterator[_Token]:
@@ -176,7 +188,7 @@ def _tokens(text: str) -> Iterator[_Token]:
 
 def _word(raw: str) -> _Token:
     factor = EMPHASIS_CAPS if raw.isupper() and len(raw) >= 3 else 1.0
-    plain = fold(raw)
+    plain = without_accents(raw)
     if _LONG.search(plain):
         factor *= EMPHASIS_LONG
         single, double = _LONG.sub(r"\1", plain), _LONG.sub(r"\1\1", plain)
@@ -186,14 +198,18 @@ def _word(raw: str) -> _Token:
     forms: list[str] = []
     for base in bases:
         forms += ABBREVIATIONS.get(base, base).split()[:1]
-    for base in list(forms):
+    for base in [form for form in forms if form not in _whole_words()]:
         for suffix, degree in _SUFFIXES:
             stem = suffix.sub("", base)
             if stem != base and len(stem) >= 3:
                 stem = re.sub("qu$", "c", stem)
                 forms += [f"~{degree}~{stem}{ending}" for ending in ("o", "a", "e", "")]
-                break
     return _Token(raw, tuple(dict.fromkeys(forms)), factor)
+
+
+@cache
+def _whole_words() -> frozenset[str]:
+    return frozenset(WHOLE_WORDS.split())
 
 
 def _sentences(tokens: list[_Token]) -> Iterator[list[_Token]]:
@@ -226,16 +242,21 @@ def _index() -> dict[str, list[_Entry]]:
     for emotion, levels in {**LEXICON, NEUTRAL: {0.0: IGNORED}}.items():
         for weight, text in levels.items():
             for expression in _expressions(text):
-                words = tuple(expression.split())
+                words = tuple(ABBREVIATIONS.get(word, word) for word in expression.split())
                 entry = _Entry(words, emotion, weight, bool(NEGATIONS & set(words)))
-                index.setdefault(words[0].rstrip("*")[:3], []).append(entry)
+                index.setdefault(_key(words[0]), []).append(entry)
     for entries in index.values():
         entries.sort(key=lambda entry: (-len(entry.words), -len(entry.words[0])))
     return index
 
 
+def _key(first: str) -> str:
+    """Sob que chave do índice fica uma entrada: "" se a primeira palavra é curta e aberta."""
+    return "" if first.endswith("*") and len(first) < 4 else first.rstrip("*")[:3]
+
+
 def _expressions(text: str) -> list[str]:
-    return [" ".join(fold(part).split()) for part in text.split(",") if part.strip()]
+    return [" ".join(without_accents(part).split()) for part in text.split(",") if part.strip()]
 
 
 @cache
@@ -244,14 +265,25 @@ def _phrases(text: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _matches_word(pattern: str, token: _Token, exact: bool) -> float:
-    """O fator do grau (diminutivo, aumentativo) se a palavra casa com o padrão; 0 se não casa."""
+    """O fator do grau (diminutivo, aumentativo) se a palavra casa com o padrão; 0 se não casa.
+
+    ``exact`` só aceita a palavra como foi escrita.
+    """
     for form in token.forms[:1] if exact else token.forms:
-        degree, _, stem = (
-            form.removeprefix("~").partition("~") if form[0] == "~" else ("1", "", form)
-        )
-        if stem == pattern or (pattern.endswith("*") and stem.startswith(pattern[:-1])):
-            return float(degree)
+        degree, stem = _degree(form)
+        if stem == pattern:
+            return degree
+        if pattern.endswith("*") and stem.startswith(pattern[:-1]):
+            return degree if degree != 1 else token.degree_over(pattern[:-1])
     return 0.0
+
+
+def _degree(form: str) -> tuple[float, str]:
+    """Separa uma forma reduzida ("~0.85~medo") no grau e na palavra; as outras têm grau 1."""
+    if not form.startswith("~"):
+        return 1.0, form
+    degree, _, stem = form[1:].partition("~")
+    return float(degree), stem
 
 
 def _match(
@@ -284,7 +316,7 @@ def _match(
 def _find_entry(tokens: list[_Token], start: int) -> tuple[_Entry, int, float] | None:
     """A entrada mais longa que começa em ``start``, com o fim e o fator."""
     best: tuple[_Entry, int, float] | None = None
-    for key in {form.rpartition("~")[2][:3] for form in tokens[start].forms}:
+    for key in {"", *(form.rpartition("~")[2][:3] for form in tokens[start].forms)}:
         for entry in _index().get(key, ()):
             end, factor = _match(entry.words, tokens, start)
             if end and (best is None or end > best[1]):
@@ -295,13 +327,25 @@ def _find_entry(tokens: list[_Token], start: int) -> tuple[_Entry, int, float] |
 # --- As regras ---------------------------------------------------------------------------------
 
 
-def _sentence_evidence(tokens: list[_Token]) -> list[Evidence]:
-    """As expressões de uma frase, com os fatores do contexto."""
+def _is_personal(tokens: list[_Token]) -> bool:
+    """Se alguém fala de si, ou fala com ênfase: só aí uma palavra comum é sinal de emoção."""
+    return any(
+        token.plain in FIRST_PERSON
+        or token.factor > 1
+        or "!" in token.raw
+        or (len(token.plain) > 4 and token.plain.endswith("ei"))  # "cheguei", "fiquei"
+        for token in tokens
+    )
+
+
+def _sentence_evidence(tokens: list[_Token], distance: float) -> list[Evidence]:
+    """As expressões de uma frase, com os fatores do contexto; ``distance`` vale para todas."""
     marks = sum(token.raw.count("!") for token in tokens if not token.is_word)
-    emphasis = 1 + EMPHASIS_MARK * min(marks, 3)
-    if any(_contains(tokens, phrase) for phrase in _phrases(METALINGUISTIC)):
+    emphasis = distance * (1 + EMPHASIS_MARK * min(marks, 3))
+    personal = FIRST_PERSON & {token.plain for token in tokens}
+    if not personal and any(_contains(tokens, phrase) for phrase in _phrases(METALINGUISTIC)):
         emphasis *= MENTIONED
-    asked = tokens[-1].raw.startswith("?") and not FIRST_PERSON & {t.plain for t in tokens}
+    asked = tokens[-1].raw.startswith("?") and not personal
     contrast = _last_contrast(tokens)
     neither = sum(token.plain == "nem" for token in tokens) > 1  # "nem feliz nem triste"
     found, position = [], 0
@@ -385,6 +429,11 @@ def _window(tokens: list[_Token], positions: Iterable[int], size: int) -> list[s
     return words
 
 
+def _coordinates(token: _Token) -> bool:
+    """Se a palavra começa outra oração; "é" é verbo, e não a conjunção "e"."""
+    return token.plain in _COORDINATORS and token.raw.casefold() not in ("é", "eh")
+
+
 _COORDINATORS = frozenset("e ou entao porque".split())
 
 
@@ -392,7 +441,7 @@ def _negated(tokens: list[_Token], start: int) -> bool:
     """Se uma negação alcança a palavra em ``start`` sem sinal nem contraste no caminho."""
     words = _window(tokens, range(start - 1, -1, -1), NEGATION_WINDOW)
     for distance, word in enumerate(words):
-        if word in CONTRASTS or word in _COORDINATORS:
+        if word in CONTRASTS or _coordinates(tokens[start - 1 - distance]):
             return False
         if word in NEGATIONS or (word in NEGATED_NEXT and not distance):
             position = start - 1 - distance
