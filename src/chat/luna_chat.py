@@ -8,12 +8,20 @@ from typing import Any
 import torch
 from transformers.generation.streamers import BaseStreamer
 
-from src.chat.prompting import Message, fit_messages, normalize_history, printable, visible_answer
+from src.chat.prompting import (
+    MIN_ANSWER_TOKENS,
+    Message,
+    fit_messages,
+    normalize_history,
+    printable,
+    visible_answer,
+)
 from src.config.config import MODES, Config
+from src.config.options import quoted, with_floats
 from src.config.personas import Persona, Sampling, get_persona, load_personas
 from src.models.luna_model import LunaModel
 from src.models.tokenizer import LunaTokenizer
-from src.utils.errors import LunaError, UsageError
+from src.utils.errors import ContextLengthError, LunaError, UsageError
 from src.utils.hardware_utils import resolve_device
 from src.utils.model_store import ModelStore
 
@@ -135,21 +143,42 @@ class LunaChat:
             A resposta, sem tokens de controle.
 
         Erros:
-            UsageError: mensagem vazia. ContextLengthError: a mensagem não cabe no contexto.
+            UsageError: mensagem vazia. ContextLengthError: a mensagem, com a persona e o contexto
+            dado, não cabe no contexto do modelo; o erro diz o que encurtar.
         """
         if not prompt.strip():
             raise UsageError("A mensagem está vazia: escreva uma pergunta ou um pedido.")
         turns = [*normalize_history(history), {"role": "user", "content": prompt}]
-        ids, _ = fit_messages(
-            self._system_message(),
-            turns,
-            self.tokenizer,
-            self.model.config.n_positions,
-            self.config.chat.max_new_tokens,
-        )
+        ids = self._prompt(turns)
         stream = self.last_stream = AnswerStream(self.tokenizer, on_text)
         self._generate(ids, stream)
         return stream.text
+
+    def _prompt(self, turns: list[Message]) -> list[int]:
+        """Os ids do prompt, com o que couber do histórico."""
+        positions, answer = self.model.config.n_positions, self.config.chat.max_new_tokens
+        try:
+            return fit_messages(self._system_message(), turns, self.tokenizer, positions, answer)[0]
+        except ContextLengthError as error:
+            raise ContextLengthError(self._no_room(turns[-1]["content"])) from error
+
+    def _no_room(self, message: str) -> str:
+        """Por que o prompt não cabe: os tokens de cada parte e qual delas encurtar."""
+        texts = (self.persona.system_prompt, self.context.strip(), message)
+        persona, given, asked = (len(self.tokenizer.encode(text)) for text in texts)
+        positions, name = self.model.config.n_positions, quoted(self.persona.name)
+        if asked >= max(persona, given) and persona + given + MIN_ANSWER_TOKENS < positions:
+            remedy = "Encurte a mensagem."
+        elif given > persona:
+            remedy = "Encurte o --context."
+        else:
+            file = self.config.paths.personas_file
+            remedy = f"Encurte o system_prompt dela (em '{file}') ou escolha outra com --persona."
+        context = f"o --context, {given}; " if given else ""
+        return (
+            f"Falta lugar para a resposta: a persona {name} tem {persona} tokens; {context}"
+            f"a mensagem, {asked}; e o contexto do modelo é de {positions} tokens. {remedy}"
+        )
 
     def _system_message(self) -> Message:
         content = self.persona.system_prompt
@@ -171,7 +200,8 @@ class LunaChat:
         """Como se sorteia: o que a configuração disser e, no resto, o da persona."""
         chat = self.config.chat
         chosen = {item.name: getattr(chat, item.name) for item in fields(Sampling)}
-        return replace(self.persona.sampling, **{k: v for k, v in chosen.items() if v is not None})
+        said = {name: value for name, value in chosen.items() if value is not None}
+        return with_floats(replace(self.persona.sampling, **said))
 
     def _settings(self, room: int) -> dict[str, Any]:
         """Os argumentos de ``generate`` para a configuração e o modo atuais."""

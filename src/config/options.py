@@ -1,7 +1,8 @@
 """Campos de configuração com explicação e limites, e a conferência deles."""
 
 import math
-from dataclasses import field, fields
+import reprlib
+from dataclasses import field, fields, replace
 from typing import Any
 
 from src.config.errors import ConfigError
@@ -16,6 +17,27 @@ SAMPLING: dict[str, tuple[type, str, dict[str, float]]] = {
     "no_repeat_ngram_size": (int, "sequências que não se repetem; 0 desliga", {"minimum": 0}),
 }
 
+MESSAGE_CHARS = 60  # caracteres de um valor ou de um nome dentro de uma mensagem
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxlong = _repr.maxother = MESSAGE_CHARS
+_repr.maxlist = _repr.maxdict = 4
+_repr.maxlevel = 2
+
+
+def quoted(value: Any) -> str:
+    """``repr(value)`` para uma mensagem de erro: o que for grande demais vem abreviado."""
+    try:
+        return _repr.repr(value)
+    except ValueError:  # o Python não escreve inteiros além de alguns milhares de algarismos
+        return "um inteiro de milhares de algarismos"
+
+
+def shortened(text: str, size: int = MESSAGE_CHARS) -> str:
+    """``text``, sem o meio se passar de ``size`` caracteres."""
+    half = (size - 3) // 2
+    return text if len(text) <= size else f"{text[:half]}...{text[-half:]}"
+
 
 def option(default: Any, help_text: str, **limits: Any) -> Any:
     """Um campo com a sua explicação e os limites que ``check_fields`` confere."""
@@ -28,6 +50,19 @@ def sampling_option(name: str, default: Any) -> Any:
     return option(default, help_text, type=kind, **limits)
 
 
+def with_floats(section: Any) -> Any:
+    """``section`` com 2.0 onde um campo ``float`` diz 2, que ``check_fields`` aceita.
+
+    O JSON não separa os dois, mas ``generate`` de transformers recusa o inteiro.
+    """
+    whole = {
+        item.name: float(getattr(section, item.name))
+        for item in fields(section)
+        if item.type is float and isinstance(getattr(section, item.name), int)
+    }
+    return replace(section, **whole)
+
+
 def check_fields(section: Any, name: str) -> None:
     """Confere tipo, limites e opções de cada campo de uma seção.
 
@@ -36,7 +71,7 @@ def check_fields(section: Any, name: str) -> None:
     """
     for item in fields(section):
         value, limits = getattr(section, item.name), item.metadata
-        where = f"{name}.{item.name}={value!r}"
+        where = f"{name}.{item.name}={quoted(value)}"
         if value is None and (item.default is None or limits.get("optional")):
             continue
         expected = limits.get("type") or type(item.default)

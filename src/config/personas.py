@@ -2,7 +2,14 @@
 
 Cada persona diz o que o modelo lê antes da conversa (``system_prompt``), como ela soa (``style``),
 como sorteia as palavras (``sampling``), quando oferece ajuda sem ser chamada (``proactivity``) e
-onde fica em oito eixos de personalidade (``traits``), que formam o vetor lido pela HyperNetwork.
+onde fica em oito eixos de personalidade (``traits``), que formam o vetor da HyperNetwork.
+
+Quem lê cada campo, hoje:
+
+- ``system_prompt``: o chat e o treino. ``sampling`` e ``description``: o chat.
+- ``style``: ``scripts/check_data.py``, que confere nele as conversas de exemplo.
+- ``proactivity`` e ``traits`` (o vetor): só os testes. Entram com o chat proativo e com o treino da
+  HyperNetwork.
 
 Três vêm prontas. Outras entram por um arquivo JSON (``paths.personas_file``, ``personas.json`` se
 nada for dito), um objeto por persona, em que tudo é opcional menos o ``system_prompt``:
@@ -12,15 +19,14 @@ nada for dito), um objeto por persona, em que tudo é opcional menos o ``system_
 """
 
 import json
-import math
 import os
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from src.config.errors import ConfigError, UsageError
-from src.config.options import check_fields, option, sampling_option
+from src.config.options import check_fields, option, quoted, sampling_option, shortened
+from src.config.text import without_accents
 
 #: Os eixos de personalidade, na ordem do vetor; cada um vai de -1 (o primeiro polo) a 1 (o outro).
 TRAITS: dict[str, str] = {
@@ -153,8 +159,7 @@ Personas = Mapping[str, Persona]
 
 def plain_name(name: str) -> str:
     """O nome de uma persona sem acentos, maiúsculas nem espaços em volta ("Técnico": "tecnico")."""
-    letters = unicodedata.normalize("NFD", name.strip().casefold())
-    return "".join(c for c in letters if not unicodedata.combining(c))
+    return without_accents(name.strip())
 
 
 def get_persona(name: str, personas: Personas = PERSONAS) -> Persona:
@@ -164,12 +169,14 @@ def get_persona(name: str, personas: Personas = PERSONAS) -> Persona:
         personas: onde procurar: as que vêm prontas, ou o que ``load_personas`` devolveu.
 
     Erros:
-        UsageError: não existe; a mensagem lista as que existem.
+        UsageError: não existe; a mensagem lista as que existem e diz em que arquivo se procurou.
     """
     persona = personas.get(plain_name(name))
     if persona is None:
+        searched = f" {personas.searched}" if isinstance(personas, LoadedPersonas) else ""
         raise UsageError(
-            f"--persona {name!r}: não existe. As que existem: {', '.join(sorted(personas))}."
+            f"--persona {quoted(name)}: não existe. As que existem: "
+            f"{', '.join(sorted(personas))}.{searched}"
         )
     return persona
 
@@ -177,7 +184,21 @@ def get_persona(name: str, personas: Personas = PERSONAS) -> Persona:
 # --- As suas personas --------------------------------------------------------------------------
 
 
-def load_personas(path: str | os.PathLike[str]) -> dict[str, Persona]:
+class LoadedPersonas(dict[str, Persona]):
+    """As personas por nome, e o arquivo onde se procuraram as da pessoa (``path``, ``found``)."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(PERSONAS)
+        self.path, self.found = os.fspath(path), False
+
+    @property
+    def searched(self) -> str:
+        """Onde se procurou, como frase de uma mensagem."""
+        missing = "" if self.found else ", que não existe"
+        return f"As suas se procuram em '{self.path}'{missing}."
+
+
+def load_personas(path: str | os.PathLike[str]) -> LoadedPersonas:
     """As personas que vêm prontas mais as do arquivo JSON ``path``, se ele existir.
 
     Uma persona do arquivo com o nome de uma pronta muda só o que disser. ``extends`` dá a persona
@@ -187,49 +208,91 @@ def load_personas(path: str | os.PathLike[str]) -> dict[str, Persona]:
         ConfigError: o arquivo não é JSON, ou um campo não é o que se espera; a mensagem diz o
             arquivo, a persona, o campo, o valor e o esperado.
     """
-    personas = dict(PERSONAS)
+    personas = LoadedPersonas(path)
     try:
-        with open(path, encoding="utf-8-sig") as stream:
-            values = json.load(stream)
-    except FileNotFoundError:
-        return personas
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"O arquivo de personas '{path}' não é JSON: {error}.") from error
-    except OSError as error:
-        raise ConfigError(f"Não foi possível ler '{path}': {error.strerror}.") from error
-    try:
-        for name, entry in _object(values, "o arquivo").items():
+        values = _object(_read_json(path), "o arquivo")
+        _check_names(values)
+        for name, entry in values.items():
             persona = _persona(plain_name(name), entry, personas)
             personas[persona.name] = persona
+    except FileNotFoundError:
+        return personas
+    except OSError as error:
+        raise ConfigError(f"Não foi possível ler '{path}': {error.strerror}.") from error
     except ConfigError as error:
-        raise ConfigError(f"Em '{path}': {error}") from error
+        raise ConfigError(f"No arquivo de personas '{path}': {error}") from error
+    personas.found = True
     return personas
+
+
+def _read_json(path: str | os.PathLike[str]) -> Any:
+    """O conteúdo do arquivo."""
+    try:
+        with open(path, encoding="utf-8-sig") as stream:
+            return json.load(stream, object_pairs_hook=_unique_keys, parse_int=_integer)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"não é JSON: {error}.") from error
+    except RecursionError:
+        raise ConfigError("há objetos ou listas, uns dentro dos outros, demais.") from None
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Um objeto JSON, em que cada chave só pode aparecer uma vez."""
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ConfigError(f"{quoted(key)} aparece duas vezes no mesmo objeto: deixe uma só.")
+        values[key] = value
+    return values
+
+
+def _integer(digits: str) -> int:
+    """Um inteiro do JSON. O Python recusa, por segurança, os de milhares de algarismos."""
+    try:
+        return int(digits)
+    except ValueError:
+        raise ConfigError(
+            f"{shortened(digits)}: esperado um número menor; este tem {len(digits)} algarismos."
+        ) from None
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Dois nomes não podem diferir só por acentos, maiúsculas ou espaços em volta."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(plain_name(name), name)
+        if other != name:
+            raise ConfigError(
+                f"{quoted(other)} e {quoted(name)} são o mesmo nome, {quoted(plain_name(name))}: "
+                "deixe um só, ou mude um deles."
+            )
 
 
 def _persona(name: str, entry: Any, known: Personas) -> Persona:
     """Constrói a persona ``name`` de um objeto JSON, sobre a que ela estende."""
     if not name:
         raise ConfigError('persona sem nome: esperado um nome, como "professora".')
-    values = dict(_object(entry, name))
-    _known_keys(values, {"extends", *(f.name for f in fields(Persona) if f.name != "name")}, name)
+    where = shortened(name)
+    values = dict(_object(entry, where))
+    _known_keys(values, {"extends", *(f.name for f in fields(Persona) if f.name != "name")}, where)
     base = _base(name, values.pop("extends", None), known)
     if "system_prompt" not in values and name not in known:
         raise ConfigError(
-            f"{name}: falta o campo system_prompt, o texto que o modelo lê antes da conversa."
+            f"{where}: falta o campo system_prompt, o texto que o modelo lê antes da conversa."
         )
     changes: dict[str, Any] = {"name": name}
     for key in ("description", "system_prompt"):
         if key in values:
-            changes[key] = _text(values[key], f"{name}.{key}")
+            changes[key] = _text(values[key], f"{where}.{key}")
         elif key == "description" and name not in known:
             changes[key] = name
     for key in ("sampling", "proactivity"):
         if key in values:
-            changes[key] = _section(getattr(base, key), values[key], f"{name}.{key}")
+            changes[key] = _section(getattr(base, key), values[key], f"{where}.{key}")
     if "style" in values:
-        changes["style"] = _style(base.style, values["style"], f"{name}.style")
+        changes["style"] = _style(base.style, values["style"], f"{where}.style")
     if "traits" in values:
-        changes["traits"] = {**base.traits, **_traits(values["traits"], f"{name}.traits")}
+        changes["traits"] = {**base.traits, **_traits(values["traits"], f"{where}.traits")}
     return replace(base, **changes)
 
 
@@ -239,7 +302,7 @@ def _base(name: str, extends: Any, known: Personas) -> Persona:
     base = known.get(plain_name(extends)) if isinstance(extends, str) else None
     if base is None:
         raise ConfigError(
-            f"{name}.extends={extends!r}: esperada uma persona já definida: "
+            f"{shortened(name)}.extends={quoted(extends)}: esperada uma persona já definida: "
             f"{', '.join(sorted(known))}."
         )
     return base
@@ -259,7 +322,7 @@ def _style(base: Style, values: Any, where: str) -> Style:
     _known_keys(values, {f.name for f in fields(Style)}, where)
     for key, words in values.items():
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise ConfigError(f"{where}.{key}={words!r}: esperada uma lista de textos.")
+            raise ConfigError(f"{where}.{key}={quoted(words)}: esperada uma lista de textos.")
     return replace(base, **{key: tuple(words) for key, words in values.items()})
 
 
@@ -268,20 +331,20 @@ def _traits(values: Any, where: str) -> dict[str, float]:
     _known_keys(values, set(TRAITS), where)
     for key, value in values.items():
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not -1 <= value <= 1:
-            raise ConfigError(f"{where}.{key}={value!r}: esperado um número de -1 a 1.")
+        if not number or not -1 <= value <= 1:
+            raise ConfigError(f"{where}.{key}={quoted(value)}: esperado um número de -1 a 1.")
     return {key: float(value) for key, value in values.items()}
 
 
 def _object(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise ConfigError(f"{where}={value!r}: esperado um objeto JSON.")
+        raise ConfigError(f"{where}={quoted(value)}: esperado um objeto JSON.")
     return value
 
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ConfigError(f"{where}={value!r}: esperado um texto.")
+        raise ConfigError(f"{where}={quoted(value)}: esperado um texto.")
     return value.strip()
 
 
@@ -289,5 +352,6 @@ def _known_keys(values: Mapping[str, Any], known: Iterable[str], where: str) -> 
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise ConfigError(
-            f"{where}.{unknown[0]}: campo desconhecido. Os que existem: {', '.join(sorted(known))}."
+            f"{where}.{shortened(unknown[0])}: campo desconhecido. "
+            f"Os que existem: {', '.join(sorted(known))}."
         )

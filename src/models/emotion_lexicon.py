@@ -133,8 +133,8 @@ LEXICON: dict[str, dict[float, str]] = {
             otimista*, pagaram, pedido de casamento, perfeit*, primeira palavra, primeiros
             passos, privilegi*, promovid*, recebi flores, recompensa*, reconhecid*, recuperad*,
             reencontr*, ronron*, saboroso, satisfeit*, sensacional, sextou, show do meu, solzao,
-            sorrindo, sorriso, sorteio, sortud*, surpreso de felicidade, viajar, vitoria, voltou
-            pra casa, vou casar, vou ser avo, vou ser mae, vou ser pai, vou ser tia, vou ser tio
+            sorrindo, sorriso, sorteio, sortud*, surpreso de felicidade, vitoria, voltou pra
+            casa, vou casar, vou ser avo, vou ser mae, vou ser pai, vou ser tia, vou ser tio
         """,
         0.4: """
             adotar, apaixonad*, bencao, bonus, brind*, cachoeira, cafe quentinho, cantar, carro
@@ -460,10 +460,9 @@ LEXICON: dict[str, dict[float, str]] = {
             vez, toda vez a mesma, vergonha na cara
         """,
         0.4: """
-            advogado, agredi*, atacad*, atendente, bagunca, banco, basta, berr*, cansei, chefe,
-            chega, cobranca, criminos*, direitos, estressa*, estresse, ex, explora*, falso,
-            fila, gerente, grossa, ira, jogado, ladroes, largado, louca suja, multa, ninguem
-            faz, operadora, paciencia, promess*, sempre eu, sujar, toda hora
+            agredi*, atacad*, bagunca, basta, berr*, cansei, chefe, chega, cobranca, criminos*,
+            estressa*, estresse, explora*, falso, fila, grossa, jogado, ladroes, largado, louca
+            suja, multa, ninguem faz, paciencia, promess*, sempre eu, sujar, toda hora
         """,
     },
     "medo": {

@@ -151,15 +151,16 @@ def with_persona(
 ) -> Messages:
     """Acrescenta o turno de sistema da persona, se a conversa não traz um.
 
-    Sem persona indicada, o resumo criptográfico da própria conversa escolhe entre as personas e
-    nenhuma: assim o modelo vê todas, e a mesma conversa dá sempre a mesma escolha.
+    Sem persona indicada, o resumo criptográfico da própria conversa escolhe entre as prontas e
+    nenhuma: assim o modelo vê todas, e a mesma conversa dá sempre a mesma escolha. As da pessoa
+    (``personas``) não entram no sorteio, nem quando mudam uma pronta: valem só onde declaradas.
     """
     if messages and messages[0]["role"] == "system":
         return messages
     if persona is None:
         digest = hashlib.sha256("\n".join(m["content"] for m in messages).encode()).digest()
-        options: list[str | None] = [None, *sorted(personas)]
-        persona = options[digest[0] % len(options)]
+        options: list[str | None] = [None, *sorted(PERSONAS)]
+        persona, personas = options[digest[0] % len(options)], PERSONAS
     if persona is None or persona not in personas:
         return messages
     return [{"role": "system", "content": personas[persona].system_prompt}, *messages]

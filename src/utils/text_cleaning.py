@@ -9,6 +9,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+from src.config.text import without_accents  # noqa: F401  (faz parte deste módulo)
+
 SEGMENT_CHARS = 8000  # caracteres por documento, no máximo, quando um texto puro é cortado
 _BLOCK_CHARS = 1 << 16  # caracteres lidos antes de cada limpeza, na segmentação em fluxo
 
@@ -129,9 +131,3 @@ def _cut_position(text: str, limit: int) -> int:
         return ends[-1]
     position = max(text.rfind(" ", 1, limit + 1), text.rfind("\t", 1, limit + 1))
     return position if position > 0 else limit
-
-
-def without_accents(text: str) -> str:
-    """Em minúsculas e sem acentos, para comparar ("Técnico" -> "tecnico")."""
-    decomposed = unicodedata.normalize("NFD", text.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
