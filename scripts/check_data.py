@@ -16,22 +16,42 @@ import re
 import shutil
 import subprocess
 import sys
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+from data_schema import (  # noqa: E402
+    EMOTION_LABELS,
+    HARD_KINDS,
+    KEPT_KINDS,
+    PATTERNS,
+    QUESTION_KINDS,
+    Check,
+    Data,
+    Entry,
+    at_least,
+    balance,
+    check_format,
+    check_schema,
+    each_at_least,
+    less_than,
+    none_of,
+    percent,
+    read_data,
+)
+
+from src.config.emotions import NEUTRAL  # noqa: E402
 from src.config.personas import PERSONAS, Persona  # noqa: E402
-from src.config.emotions import EMOTIONS, NEUTRAL  # noqa: E402
 from src.utils.dedup import duplicate_groups, text_digest  # noqa: E402
-from src.utils.documents import Document, LoadReport  # noqa: E402
-from src.utils.file_utils import SUPPORTED_EXTENSIONS, load_documents  # noqa: E402
-from src.utils.numbers import decimal, grouped  # noqa: E402
+from src.utils.documents import Document  # noqa: E402
+from src.utils.errors import LunaError  # noqa: E402
+from src.utils.file_utils import SUPPORTED_EXTENSIONS  # noqa: E402
+from src.utils.logging_utils import ensure_utf8_streams  # noqa: E402
+from src.utils.numbers import decimal  # noqa: E402
 from src.utils.text_cleaning import without_accents  # noqa: E402
 
 #: gzip -6 de um corpus de notícias e textos didáticos, PorSimples (721.695 bytes): 271.062 bytes.
@@ -40,82 +60,18 @@ MIN_GZIP_RATIO = 0.9 * REFERENCE_GZIP_RATIO
 MAX_NEAR_DUPLICATES = 0.01
 MAX_UNKNOWN_WORDS = 0.015
 MIN_BYTES = 300_000
-MIN_DOCUMENTS, MIN_QUESTIONS, MIN_OFF_TOPIC = 40, 200, 80
+MIN_DOCUMENTS, MIN_QUESTIONS, MIN_OFF_TOPIC, MIN_DEMO = 40, 200, 80, 40
 MIN_EMOTIONS, MIN_MESSAGES, MIN_AUGMENT, MIN_CONVERSATIONS = 240, 400, 200, 60
-MIN_CLASS_SHARE = 0.7  # da parte que a classe teria se todas fossem iguais
+MIN_NEAR_TOPIC = 12  # perguntas fora cujo assunto os documentos tratam; e tantas outras que não
+MIN_HARD = 8  # neutras difíceis de cada tipo, em cada parte
+MIN_KEPT = 80  # frases para aumento com cada coisa a preservar
+REPEATED_REPLY_WORDS = 6  # respostas mais curtas ("De nada!") podem se repetir
 PARAPHRASE_SHARE = (0.45, 0.55)
-PATTERNS = ("indecisao", "ajuda", "informacao", "frustracao", "clarificacao", NEUTRAL)
-HARD_KINDS = {"negacao", "citacao", "relato", "sentido"}
-QUESTION_KINDS = ("literal", "parafrase")
-_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_LETTERS = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_WORD = re.compile(r"\w+(?:-\w+)*")
 
 
-@dataclass(frozen=True)
-class Check:
-    """Uma conferência: o que se mediu, o limite e se passou."""
-
-    name: str
-    value: str
-    limit: str
-    passed: bool
-    details: tuple[str, ...] = ()
-
-
-# --- Leitura -----------------------------------------------------------------------------------
-
-
-@dataclass
-class Data:
-    """Tudo o que se confere, já lido: os textos e os conjuntos rotulados (nome -> registros)."""
-
-    folder: Path
-    train: list[Document]
-    valid: list[Document]
-    reports: list[LoadReport]
-    sets: dict[str, list[dict[str, Any]]]
-
-    @property
-    def texts(self) -> list[Document]:
-        return [*self.train, *self.valid]
-
-
-SETS = {
-    "perguntas": "valid/perguntas.jsonl",
-    "perguntas_fora": "valid/perguntas_fora.jsonl",
-    "emocoes_dev": "eval/emocoes_dev.jsonl",
-    "emocoes_teste": "eval/emocoes_teste.jsonl",
-    "proatividade_dev": "eval/proatividade_dev.jsonl",
-    "proatividade_teste": "eval/proatividade_teste.jsonl",
-    "aumento": "eval/aumento.jsonl",
-    "conversas": "eval/conversas.jsonl",
-}
-
-
-def read_data(folder: Path) -> Data:
-    """Lê os textos pelos leitores do projeto e os conjuntos rotulados linha a linha.
-
-    Erros:
-        LunaError: uma pasta não tem nada aproveitável.
-        ValueError: um conjunto tem uma linha que não é um objeto JSON; diz o arquivo e a linha.
-    """
-    train, first = load_documents(folder / "train", deduplicate=False)
-    valid, second = load_documents(folder / "valid" / "*.txt", deduplicate=False)
-    sets = {name: read_records(folder / path) for name, path in SETS.items()}
-    return Data(folder, train, valid, [first, second], sets)
-
-
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """Os objetos de um JSONL."""
-    records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number}: não é JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise ValueError(f"{path}:{number}: esperado um objeto, veio {line[:60]!r}")
-        records.append(record)
-    return records
+# --- Textos ------------------------------------------------------------------------------------
 
 
 def content(document: Document) -> str:
@@ -123,9 +79,6 @@ def content(document: Document) -> str:
     if document.messages is None:
         return str(document)
     return "\n".join(message["content"] for message in document.messages)
-
-
-# --- Textos ------------------------------------------------------------------------------------
 
 
 def check_size(data: Data) -> list[Check]:
@@ -147,51 +100,8 @@ def is_knowledge(document: Document) -> bool:
     return "título" in document.metadata or Path(document.file).parent.name == "documentos"
 
 
-def check_format(data: Data) -> list[Check]:
-    """O que os leitores recusaram, e a forma das conversas e dos arquivos de texto."""
-    problems = [line for report in data.reports for line in report.warnings()]
-    for document in data.texts:
-        problems += conversation_problems(document)
-    for path in sorted(data.folder.rglob("*")):
-        if path.suffix in (".txt", ".jsonl", ".csv", ".json", ".md"):
-            problems += file_problems(path)
-    return [none_of("problemas de formato", problems)]
-
-
-def conversation_problems(document: Document) -> list[str]:
-    """Falas fora de ordem, vazias ou de persona que não existe."""
-    if document.messages is None:
-        return []
-    roles = [m["role"] for m in document.messages if m["role"] != "system"]
-    problems = []
-    if roles != ["user", "assistant"] * (len(roles) // 2) or not roles:
-        problems.append(f"{document.source}: as falas não alternam Usuário e Luna")
-    if any(not message["content"].strip() for message in document.messages):
-        problems.append(f"{document.source}: fala vazia")
-    if document.persona is not None and document.persona not in PERSONAS:
-        problems.append(f"{document.source}: persona {document.persona!r} não existe")
-    return problems
-
-
-def file_problems(path: Path) -> list[str]:
-    """Codificação, composição dos acentos, fins de linha e espaços sobrando."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        return [f"{path}: não é UTF-8: {error}"]
-    problems = []
-    if unicodedata.normalize("NFC", text) != text:
-        problems.append(f"{path}: não está em NFC")
-    if "\r" in text:
-        problems.append(f"{path}: fim de linha do Windows")
-    for number, line in enumerate(text.split("\n"), 1):
-        if line != line.rstrip():
-            problems.append(f"{path}:{number}: espaço no fim da linha")
-    return problems
-
-
 def check_duplicates(data: Data) -> list[Check]:
-    """Textos iguais e quase iguais (sequências de 5 palavras, Jaccard de 0,8 ou mais)."""
+    """Textos iguais, quase iguais (sequências de 5 palavras, Jaccard de 0,8) e respostas iguais."""
     texts = [content(document) for document in data.texts]
     seen: dict[str, Document] = {}
     exact = []
@@ -199,41 +109,58 @@ def check_duplicates(data: Data) -> list[Check]:
         first = seen.setdefault(text_digest(text), document)
         if first is not document:
             exact.append(f"{document.source} = {first.source}")
-    groups = duplicate_groups(texts)
     near = [
         f"{data.texts[index].source} ~ {data.texts[group].source}"
-        for index, group in enumerate(groups)
+        for index, group in enumerate(duplicate_groups(texts))
         if group != index
     ]
-    rate = len(near) / len(texts)
     return [
         none_of("textos repetidos", exact),
-        Check(
-            "textos quase repetidos",
-            percent(rate),
-            f"< {percent(MAX_NEAR_DUPLICATES)}",
-            rate < MAX_NEAR_DUPLICATES,
-            tuple(near),
-        ),
+        less_than("textos quase repetidos", len(near) / len(texts), MAX_NEAR_DUPLICATES, near),
+        none_of("respostas longas repetidas", repeated_replies(data.texts)),
     ]
+
+
+def repeated_replies(documents: Iterable[Document]) -> list[str]:
+    """As respostas de ``REPEATED_REPLY_WORDS`` palavras ou mais dadas em mais de uma conversa."""
+    places: dict[str, list[str]] = {}
+    for document in documents:
+        said = [m["content"] for m in document.messages or () if m["role"] == "assistant"]
+        for reply in dict.fromkeys(map(plain_words, said)):
+            if len(reply.split()) >= REPEATED_REPLY_WORDS:
+                places.setdefault(reply, []).append(document.source)
+    return [f"{', '.join(where)}: {reply!r}" for reply, where in places.items() if len(where) > 1]
 
 
 def check_split(data: Data) -> list[Check]:
-    """Nenhum texto da validação é igual ou quase igual a um do treino; dev e teste, idem."""
+    """O que mede não está no que treina: validação e treino, dev e teste, perguntas e falas."""
     overlaps = [f"validação e treino: {pair}" for pair in crossing(data.train, data.valid)]
     for name in ("emocoes", "proatividade"):
         dev, test = (
-            [Document(r["texto"], f"{name}_{part}:{i}") for i, r in enumerate(records, 1)]
+            [Document(record["texto"], record.where) for record in data.sets[f"{name}_{part}"]]
             for part in ("dev", "teste")
-            for records in (data.sets[f"{name}_{part}"],)
         )
         overlaps += [f"{name}, dev e teste: {pair}" for pair in crossing(dev, test)]
-    questions = {plain_words(m["content"]) for d in data.train for m in d.messages or ()}
-    for name in ("perguntas", "perguntas_fora"):
-        for number, record in enumerate(data.sets[name], 1):
-            if plain_words(record["pergunta"]) in questions:
-                overlaps.append(f"{name}:{number}: a pergunta está no treino")
+    trained = {plain_words(m["content"]) for d in data.train for m in d.messages or ()}
+    overlaps += [
+        f"{where}: a fala está no treino: {text!r}"
+        for where, text in measured_lines(data)
+        if plain_words(text) in trained
+    ]
     return [none_of("textos dos dois lados da divisão", overlaps)]
+
+
+def measured_lines(data: Data) -> Iterator[tuple[str, str]]:
+    """(onde, texto) do que não pode estar no treino.
+
+    As perguntas da demonstração ficam de fora: ela mostra o que o modelo aprendeu no treino.
+    """
+    for name in ("perguntas", "perguntas_fora", "aumento"):
+        for record in data.sets[name]:
+            yield record.where, record["texto" if name == "aumento" else "pergunta"]
+    for record in data.sets["conversas"]:
+        for turn in record["turnos"]:
+            yield record.where, turn["usuario"]
 
 
 def crossing(first: Sequence[Document], second: Sequence[Document]) -> list[str]:
@@ -248,22 +175,20 @@ def crossing(first: Sequence[Document], second: Sequence[Document]) -> list[str]
 
 
 def plain_words(text: str) -> str:
-    """As palavras de um texto, sem acentos, maiúsculas nem pontuação."""
-    return " ".join(_WORD.findall(without_accents(text)))
+    """As palavras e os números de um texto, sem acentos, maiúsculas nem pontuação.
+
+    Um texto sem nenhum (só emoji, por exemplo) fica como é.
+    """
+    return " ".join(_WORD.findall(without_accents(text))) or text
 
 
 def check_variety(data: Data) -> list[Check]:
     """Quanto o texto comprime: repetitivo comprime mais."""
     text = "\n".join(content(document) for document in data.texts).encode()
     ratio = len(gzip.compress(text, 6)) / len(text)
-    return [
-        Check(
-            "comprimido / original (gzip)",
-            decimal(ratio, 4),
-            f">= {decimal(MIN_GZIP_RATIO, 4)}",
-            ratio >= MIN_GZIP_RATIO,
-        )
-    ]
+    limit = f">= {decimal(MIN_GZIP_RATIO, 4)}"
+    name = "comprimido / original (gzip)"
+    return [Check(name, decimal(ratio, 4), limit, ratio >= MIN_GZIP_RATIO)]
 
 
 def check_spelling(data: Data) -> list[Check]:
@@ -275,25 +200,17 @@ def check_spelling(data: Data) -> list[Check]:
     for document in data.texts:
         words.update(common_words(content(document)))
     unknown = unknown_words(words)
-    total = sum(words.values())
-    rate = sum(words[word] for word in unknown) / max(total, 1)
-    listed = sorted(unknown, key=lambda word: -words[word])
-    return [
-        Check(
-            name,
-            percent(rate),
-            f"< {percent(MAX_UNKNOWN_WORDS)}",
-            rate < MAX_UNKNOWN_WORDS,
-            tuple(f"{word} ({words[word]})" for word in listed),
-        )
-    ]
+    rate = sum(words[word] for word in unknown) / max(sum(words.values()), 1)
+    listed = sorted(unknown, key=lambda word: (-words[word], word))
+    details = [f"{word} ({words[word]})" for word in listed]
+    return [less_than(name, rate, MAX_UNKNOWN_WORDS, details)]
 
 
 def common_words(text: str) -> list[str]:
     """As palavras que não são nomes: minúsculas, ou a primeira de uma frase."""
     words = []
     for sentence in re.split(r"[.!?:;\n\"]+", text):
-        found = _WORD.findall(sentence)
+        found = _LETTERS.findall(sentence)
         words += [w for i, w in enumerate(found) if w.islower() or i == 0]
     return words
 
@@ -332,25 +249,26 @@ def spell(words: Sequence[str]) -> list[str]:
 
 
 def check_personas(data: Data) -> list[Check]:
-    """Cada persona tem conversas bastantes e as suas marcas aparecem mais nela que nas outras."""
+    """Cada persona tem respostas bastantes e as suas marcas aparecem mais nela que nas outras."""
     replies = replies_by_persona(data.texts)
-    total = sum(map(len, replies.values()))
-    checks = [balance("conversas por persona", Counter({k: len(v) for k, v in replies.items()}))]
-    for name, persona in PERSONAS.items():
-        own = marker_rate(replies[name], persona)
-        others = [text for other, texts in replies.items() if other != name for text in texts]
-        other = marker_rate(others, persona)
-        avoided = share_with(replies[name], persona.style.avoided)
-        checks.append(
-            Check(
-                f"marcas da persona {name}",
-                f"{percent(own)} (nas outras, {percent(other)}); evitadas, {percent(avoided)}",
-                "mais que o dobro; < 2,00 %",
-                own > 2 * other and avoided < 0.02,
-            )
-        )
-    assert total
-    return checks
+    counts = {name: len(texts) for name, texts in replies.items()}
+    checks = [balance("respostas por persona", counts, tuple(PERSONAS))]
+    return checks + [persona_marks(name, replies) for name in PERSONAS]
+
+
+def persona_marks(name: str, replies: Mapping[str, Sequence[str]]) -> Check:
+    """Quanto as marcas de uma persona aparecem nas respostas dela e nas das outras."""
+    persona = PERSONAS[name]
+    own = marker_rate(replies[name], persona)
+    others = [text for other, texts in replies.items() if other != name for text in texts]
+    other = marker_rate(others, persona)
+    avoided = share_with(replies[name], persona.style.avoided)
+    return Check(
+        f"marcas da persona {name}",
+        f"{percent(own)} (nas outras, {percent(other)}); evitadas, {percent(avoided)}",
+        "mais que o dobro; < 2,00 %",
+        own > 2 * other and avoided < 0.02,
+    )
 
 
 def replies_by_persona(documents: Iterable[Document]) -> dict[str, list[str]]:
@@ -384,45 +302,67 @@ def share_with(texts: Sequence[str], expressions: Sequence[str]) -> float:
 
 def check_questions(data: Data) -> list[Check]:
     """Cada pergunta tem documento, passagem literal e resposta dentro da passagem."""
+    asked, off_topic = data.sets["perguntas"], data.sets["perguntas_fora"]
     documents: dict[str, list[str]] = {}
     for document in data.train:
         documents.setdefault(Path(document.file).stem, []).append(squeeze(str(document)))
-    problems = []
-    for number, record in enumerate(data.sets["perguntas"], 1):
-        problems += [f"perguntas:{number}: {p}" for p in question_problems(record, documents)]
-    for number, record in enumerate(data.sets["perguntas_fora"], 1):
-        if set(record) != {"pergunta", "proxima"} or not isinstance(record["proxima"], bool):
-            problems.append(f"perguntas_fora:{number}: esperado {{pergunta, proxima}}: {record}")
-    kinds = Counter(record.get("tipo") for record in data.sets["perguntas"])
-    share = kinds["parafrase"] / max(sum(kinds.values()), 1)
-    low, high = PARAPHRASE_SHARE
+    problems = [f"{r.where}: {told}" for r in asked for told in question_problems(r, documents)]
+    near = Counter("sim" if record["proxima"] else "não" for record in off_topic)
     return [
-        at_least("perguntas sobre documentos", len(data.sets["perguntas"]), MIN_QUESTIONS),
-        at_least("perguntas fora do assunto", len(data.sets["perguntas_fora"]), MIN_OFF_TOPIC),
+        at_least("perguntas sobre documentos", len(asked), MIN_QUESTIONS),
+        at_least("perguntas fora do assunto", len(off_topic), MIN_OFF_TOPIC),
+        each_at_least("perguntas fora, de assunto vizinho", near, ("sim", "não"), MIN_NEAR_TOPIC),
         none_of("problemas nas perguntas", problems),
-        Check(
-            "perguntas em paráfrase",
-            percent(share),
-            f"{percent(low)} a {percent(high)}",
-            low <= share <= high,
-        ),
-        paraphrase_distance(data.sets["perguntas"]),
+        none_of("perguntas repetidas", repeated([*asked, *off_topic], "pergunta")),
+        *check_question_classes(data),
+        paraphrase_distance(asked),
     ]
 
 
-def question_problems(record: dict[str, Any], documents: dict[str, list[str]]) -> list[str]:
-    expected = {"documento", "pergunta", "resposta", "passagem", "tipo"}
-    if set(record) != expected or not all(isinstance(v, str) and v for v in record.values()):
-        return [f"esperados os textos {', '.join(sorted(expected))}: {record}"]
+def check_question_classes(data: Data) -> list[Check]:
+    """Metade em paráfrase, e todos os documentos da pasta ``documentos`` perguntados por igual."""
+    asked = data.sets["perguntas"]
+    share = sum(record["tipo"] == "parafrase" for record in asked) / max(len(asked), 1)
+    low, high = PARAPHRASE_SHARE
+    limit = f"{percent(low)} a {percent(high)}"
+    files = [Path(d.file) for d in data.train if Path(d.file).parent.name == "documentos"]
+    counts = Counter(record["documento"] for record in asked)
+    return [
+        Check("perguntas em paráfrase", percent(share), limit, low <= share <= high),
+        balance("perguntas por documento", counts, sorted({path.stem for path in files})),
+    ]
+
+
+def check_demo(data: Data) -> list[Check]:
+    """As perguntas da demonstração: quantas, e nenhuma repetida."""
+    records = data.sets["perguntas_demo"]
+    return [
+        at_least("perguntas da demonstração", len(records), MIN_DEMO),
+        none_of("perguntas da demonstração repetidas", repeated(records, "pergunta")),
+    ]
+
+
+def question_problems(record: Entry, documents: Mapping[str, Sequence[str]]) -> list[str]:
+    """O documento que não existe, a passagem que não está nele, a resposta que não está nela."""
     problems = []
-    if record["tipo"] not in QUESTION_KINDS:
-        problems.append(f"tipo {record['tipo']!r}: esperado um de {', '.join(QUESTION_KINDS)}")
     if record["documento"] not in documents:
         problems.append(f"o documento {record['documento']!r} não existe")
     elif not any(squeeze(record["passagem"]) in text for text in documents[record["documento"]]):
         problems.append("a passagem não está no documento")
-    if squeeze(record["resposta"]).casefold() not in squeeze(record["passagem"]).casefold():
+    answer, passage = (squeeze(record[key]).casefold() for key in ("resposta", "passagem"))
+    if not stands_alone(answer, passage):
         problems.append(f"a resposta {record['resposta']!r} não está na passagem")
+    return problems
+
+
+def repeated(records: Sequence[Entry], key: str) -> list[str]:
+    """Os registros cujo texto em ``key`` já apareceu, sem ver acentos, caixa nem pontuação."""
+    first: dict[str, Entry] = {}
+    problems = []
+    for record in records:
+        earlier = first.setdefault(plain_words(record[key]), record)
+        if earlier is not record:
+            problems.append(f"{record.where}: repete {earlier.where}: {record[key]!r}")
     return problems
 
 
@@ -431,12 +371,10 @@ def squeeze(text: str) -> str:
     return " ".join(text.split())
 
 
-def paraphrase_distance(questions: Sequence[dict[str, Any]]) -> Check:
+def paraphrase_distance(questions: Sequence[Entry]) -> Check:
     """A parte das palavras longas da pergunta que está na passagem: paráfrases dividem menos."""
     overlap: dict[str, list[float]] = {kind: [] for kind in QUESTION_KINDS}
     for record in questions:
-        if record.get("tipo") not in overlap:
-            continue  # já acusada em question_problems
         asked = {word[:5] for word in plain_words(record["pergunta"]).split() if len(word) > 3}
         there = {word[:5] for word in plain_words(record["passagem"]).split()}
         overlap[record["tipo"]].append(len(asked & there) / max(len(asked), 1))
@@ -450,107 +388,72 @@ def paraphrase_distance(questions: Sequence[dict[str, Any]]) -> Check:
 
 
 def check_labels(data: Data) -> list[Check]:
-    """Emoções e mensagens: rótulos válidos, sem repetição, e classes equilibradas."""
+    """Emoções e mensagens: sem repetição, classes equilibradas e neutras difíceis de cada tipo."""
     checks = []
     for name, key, labels, minimum in (
-        ("emocoes", "emocao", (*EMOTIONS, NEUTRAL), MIN_EMOTIONS),
+        ("emocoes", "emocao", EMOTION_LABELS, MIN_EMOTIONS),
         ("proatividade", "padrao", PATTERNS, MIN_MESSAGES),
     ):
-        parts = {part: data.sets[f"{name}_{part}"] for part in ("dev", "teste")}
+        parts = {f"{name}_{part}": data.sets[f"{name}_{part}"] for part in ("dev", "teste")}
         checks.append(at_least(f"{name}: frases", sum(map(len, parts.values())), minimum))
         for part, records in parts.items():
-            problems = label_problems(records, key, labels, f"{name}_{part}")
-            checks.append(none_of(f"{name}_{part}: problemas", problems))
-            checks.append(balance(f"{name}_{part}: classes", Counter(r.get(key) for r in records)))
+            counts = Counter(record[key] for record in records)
+            checks.append(none_of(f"{part}: problemas", label_problems(records)))
+            checks.append(balance(f"{part}: classes", counts, labels))
+            if name == "proatividade":
+                hard = Counter(r["dificil"] for r in records if "dificil" in r)
+                checks.append(each_at_least(f"{part}: difíceis", hard, HARD_KINDS, MIN_HARD))
     return checks
 
 
-def label_problems(
-    records: Sequence[dict[str, Any]], key: str, labels: Sequence[str], name: str
-) -> list[str]:
-    problems, seen = [], set()
-    for number, record in enumerate(records, 1):
-        extra = set(record) - {"texto", key, "dificil"}
-        if extra or not isinstance(record.get("texto"), str) or record.get(key) not in labels:
-            problems.append(f"{name}:{number}: {record}")
-        elif "dificil" in record and (
-            record["dificil"] not in HARD_KINDS or record[key] != NEUTRAL
-        ):
-            problems.append(f"{name}:{number}: dificil={record['dificil']!r}")
-        elif plain_words(record["texto"]) in seen:
-            problems.append(f"{name}:{number}: repetida")
-        seen.add(plain_words(str(record.get("texto"))) or str(number))
-    return problems
+def label_problems(records: Sequence[Entry]) -> list[str]:
+    """As frases repetidas, e as marcadas como difíceis que não são neutras."""
+    return repeated(records, "texto") + [
+        f"{record.where}: dificil={record['dificil']!r} só vale em {NEUTRAL!r}"
+        for record in records
+        if "dificil" in record and record["padrao"] != NEUTRAL
+    ]
 
 
 def check_augmentation(data: Data) -> list[Check]:
-    """O que tem de sobreviver está na frase."""
-    problems, texts = [], set()
-    for number, record in enumerate(data.sets["aumento"], 1):
-        keep = record.get("preservar")
-        if not isinstance(keep, dict) or set(keep) - {"negacao", "numeros", "nomes"}:
-            problems.append(f"aumento:{number}: preservar={keep!r}")
-            continue
-        words = [word for values in keep.values() for word in values]
-        problems += [f"aumento:{number}: falta {w!r}" for w in words if w not in record["texto"]]
-        if record["texto"] in texts:
-            problems.append(f"aumento:{number}: repetida")
-        texts.add(record["texto"])
+    """O que tem de sobreviver está na frase, e há bastante do que preservar."""
+    records = data.sets["aumento"]
+    kinds = Counter(kind for record in records for kind in record["preservar"])
+    problems = repeated(records, "texto") + [
+        f"{record.where}: falta {word!r}"
+        for record in records
+        for words in record["preservar"].values()
+        for word in words
+        if not stands_alone(word, record["texto"])
+    ]
     return [
-        at_least("frases para aumento", len(data.sets["aumento"]), MIN_AUGMENT),
+        at_least("frases para aumento", len(records), MIN_AUGMENT),
+        each_at_least("frases com algo a preservar", kinds, KEPT_KINDS, MIN_KEPT),
         none_of("problemas nas frases para aumento", problems),
     ]
 
 
+def stands_alone(term: str, text: str) -> bool:
+    """Se ``term`` está em ``text`` tal e qual, e não dentro de outra palavra ou de outro número."""
+    pattern = rf"(?<!\w)(?<!\d[.,]){re.escape(term)}(?![.,]?\d|\w)"
+    return re.search(pattern, text) is not None
+
+
 def check_conversations(data: Data) -> list[Check]:
-    """As conversas de avaliação: turnos e o que uma boa resposta contém."""
-    records, problems = data.sets["conversas"], []
-    for number, record in enumerate(records, 1):
-        where = f"conversas:{number}"
-        if set(record) != {"id", "tema", "persona", "turnos"} or record["persona"] not in PERSONAS:
-            problems.append(f"{where}: campos {sorted(record)}")
-            continue
-        if len(record["turnos"]) < 2:
-            problems.append(f"{where}: menos de dois turnos")
-        for turn in record["turnos"]:
-            groups = turn.get("contem")
-            if set(turn) != {"usuario", "boa", "contem", "nao_contem"} or not groups:
-                problems.append(f"{where}: turno {sorted(turn)}")
-            elif any(not group or not all(group) for group in groups):
-                problems.append(f"{where}: grupo vazio em contem={groups}")
-    if len({record.get("id") for record in records}) != len(records):
-        problems.append("conversas: id repetido")
+    """As conversas de avaliação: quantas, de cada persona, e nenhum id repetido."""
+    records = data.sets["conversas"]
+    counts = Counter(record["persona"] for record in records)
     return [
         at_least("conversas de avaliação", len(records), MIN_CONVERSATIONS),
-        none_of("problemas nas conversas de avaliação", problems),
+        balance("conversas de avaliação: personas", counts, tuple(PERSONAS)),
+        none_of("conversas de avaliação: ids repetidos", repeated(records, "id")),
     ]
 
 
 # --- Saída -------------------------------------------------------------------------------------
 
-
-def at_least(name: str, value: int, minimum: int) -> Check:
-    return Check(name, grouped(value), f">= {grouped(minimum)}", value >= minimum)
-
-
-def none_of(name: str, problems: Sequence[str]) -> Check:
-    return Check(name, str(len(problems)), "0", not problems, tuple(problems))
-
-
-def balance(name: str, counts: Counter[Any]) -> Check:
-    """Nenhuma classe tem menos que ``MIN_CLASS_SHARE`` da sua parte igual."""
-    fair = sum(counts.values()) / max(len(counts), 1)
-    low = min(counts.values(), default=0)
-    shown = ", ".join(f"{key} {count}" for key, count in sorted(counts.items(), key=str))
-    limit = f"menor classe >= {decimal(MIN_CLASS_SHARE, 1)} da média"
-    return Check(name, shown, limit, bool(counts) and low >= MIN_CLASS_SHARE * fair)
-
-
-def percent(value: float) -> str:
-    return f"{decimal(100 * value, 2)} %"
-
-
 CHECKS: tuple[Callable[[Data], list[Check]], ...] = (
+    check_schema,
     check_size,
     check_format,
     check_duplicates,
@@ -559,6 +462,7 @@ CHECKS: tuple[Callable[[Data], list[Check]], ...] = (
     check_spelling,
     check_personas,
     check_questions,
+    check_demo,
     check_labels,
     check_augmentation,
     check_conversations,
@@ -583,16 +487,27 @@ def table(checks: Sequence[Check], shown: int) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Confere e imprime; devolve 0 se tudo passou, 1 se não."""
+def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """As opções da linha de comando; o argparse sai com 2 se o uso está errado."""
+    import main as _  # noqa: F401  (põe em português as mensagens do argparse)
+
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="a pasta dos dados")
     parser.add_argument("--json", action="store_true", help="um objeto JSON em vez da tabela")
-    parser.add_argument(
-        "--details", type=int, default=10, help="detalhes por conferência que falha"
-    )
-    options = parser.parse_args(arguments)
-    checks = run_checks(read_data(options.data))
+    parser.add_argument("--details", type=int, default=10, help="detalhes de cada falha")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Confere e imprime; devolve 0 se tudo passou, 1 se não, ou se não deu para ler os dados."""
+    options = parse_options(arguments)
+    ensure_utf8_streams()
+    try:
+        data = read_data(options.data)
+    except (LunaError, ValueError, OSError) as error:
+        print(f"Erro: {error_message(error)}", file=sys.stderr)
+        return 1
+    checks = run_checks(data)
     passed = all(check.passed for check in checks)
     if options.json:
         told = {"passed": passed, "checks": [asdict(check) for check in checks]}
@@ -600,6 +515,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         print(table(checks, options.details))
     return 0 if passed else 1
+
+
+def error_message(error: Exception) -> str:
+    """O que se diz de um erro que impede a conferência."""
+    if isinstance(error, OSError):
+        return f"O sistema recusou a leitura de '{error.filename}': {error.strerror}."
+    if isinstance(error, LunaError):
+        return str(error)
+    return f"Valor recusado: {error}."
 
 
 if __name__ == "__main__":

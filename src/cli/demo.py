@@ -26,7 +26,7 @@ from src.utils.numbers import decimal
 
 DEMO_NAME = "LunaDemo"
 DEMO_SIZE = "nano"
-TEXT_EPOCHS, DIALOGUE_EPOCHS = 6.0, 24.0  # as passadas de cada etapa
+TEXT_EPOCHS, DIALOGUE_EPOCHS = 6.0, 20.0  # as passadas de cada etapa
 BATCH_SIZE = 4  # menor que o do nano: mais atualizações por minuto (docs/LOG.md)
 SHORT_CHARACTERS = 350  # até aqui uma conversa é curta
 REPLAY_EVERY = 4  # de cada tantos dos outros textos, um volta na segunda etapa
