@@ -266,7 +266,7 @@ def parse_line(line: str, where: str) -> Any:
         raise DataError(f"{where}: não é JSON; veio {reprlib.repr(line)}.") from error
 
 
-# --- Uma conferência -----------------------------------------------------------------------------
+# --- Uma conferência ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -328,7 +328,7 @@ def percent(value: float) -> str:
     return f"{decimal(100 * value, 2)} %"
 
 
-# --- A forma ------------------------------------------------------------------------------------
+# --- A forma -----------------------------------------------------------------------------------
 
 
 def check_schema(data: Data) -> list[Check]:
