@@ -76,7 +76,13 @@ def run(repeats: int) -> Row:
     }
     texts, _ = read_set("teste")
     timing = measure_pairs({"all": lambda: [read_emotion(text) for text in texts]}, repeats)["all"]
-    return result | {"ms_per_message": timing.median_ms / len(texts)}
+    rows = [
+        {"part": part, "reader": name}
+        | {figure: result[part][name][figure] for figure in ("macro_f1", "accuracy")}
+        for part in PARTS
+        for name in readers
+    ]
+    return result | {"rows": rows, "ms_per_message": timing.median_ms / len(texts)}
 
 
 def text(result: Row) -> str:

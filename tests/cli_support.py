@@ -24,7 +24,7 @@ MAIN = str(ROOT / "main.py")
 TINY = {
     "model": {
         **{"size": "nano", "n_embd": 32, "n_layer": 2, "n_head": 2},
-        **{"n_positions": 64, "vocab_size": 400},
+        **{"n_positions": 96, "vocab_size": 400},
     },
     "chat": {"max_new_tokens": 8, "seed": 1},
 }

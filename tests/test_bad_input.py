@@ -263,7 +263,7 @@ def test_an_empty_question_is_refused(trained, prompt):
 
 def test_a_question_longer_than_the_context_is_refused(trained):
     result = trained("chat", "-p", "palavra " * 200, *CONFIG)
-    refused(result, 1, "contexto do modelo é de 64", "Encurte")
+    refused(result, 1, "contexto do modelo é de 96", "Encurte")
 
 
 # --- --base --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from benchmarks.harness import decimal, measure_pairs, table
 from src.utils.numbers import grouped
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = ["components.py", "presets.py", "tokenizer.py"]
+PROGRAMS = ["components.py", "emotion.py", "presets.py", "tokenizer.py"]
 
 
 def test_every_program_is_in_the_list():

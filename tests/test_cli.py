@@ -263,7 +263,7 @@ def gpt2_folder(tmp_path_factory):
         tokenizer_object=trainer._tokenizer, bos_token=end, eos_token=end, unk_token=end
     ).save_pretrained(folder)
     size = trainer.get_vocab_size()
-    dimensions = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}
+    dimensions = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 96}
     ids = {"bos_token_id": 0, "eos_token_id": 0}
     GPT2LMHeadModel(GPT2Config(vocab_size=size, **dimensions, **ids)).save_pretrained(folder)
     return folder
