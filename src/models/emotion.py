@@ -21,6 +21,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from src.config.emotions import EMOTIONS, NEUTRAL
 from src.models.emotion_lexicon import (
@@ -59,7 +60,9 @@ CONTRASTS = frozenset("mas porem contudo entretanto todavia".split())
 CONTRAST_PHRASES = (("so", "que"), ("no", "entanto"), ("ao", "contrario"))
 
 _QUOTED = re.compile(r"[\"“«][^\"“”«»\n]*[\"”»]|(?<!\w)['‘][^'‘’\n]+['’](?!\w)")
-_LAUGH = re.compile(r"(?:k{3,}|(?:ha){2,}h?|(?:he){2,}|(?:hua){2,}|(?:ka){3,}|(?:rs){2,}|rs)", re.I)
+_LAUGH = re.compile(
+    r"(?<!\w)(?:k{3,}|(?:ha){2,}h?|(?:he){2,}|(?:hua){2,}|(?:ka){3,}|(?:rs){2,}|rs)(?!\w)", re.I
+)
 _EMOTICONS = (
     (re.compile(r"[:;=]-?[)D]+(?!\w)|(?<!\b\w\s)(?<!\w)<3(?![\w;])|\^_?\^"), "alegria", 0.8),
     (re.compile(r"(?<!>)[:;=]'?-?\(+|T[_.]T|;-;"), "tristeza", 0.8),
@@ -148,29 +151,33 @@ def _reading(evidence: list[Evidence]) -> EmotionReading:
 # --- Do texto às palavras ----------------------------------------------------------------------
 
 
+class _Form(NamedTuple):
+    """Uma forma sob a qual se procura uma palavra, e o grau que se desfez para chegar a ela."""
+
+    text: str
+    degree: float = 1.0  # 1: nenhum
+
+
 @dataclass(frozen=True)
 class _Token:
     """Uma palavra ou um sinal.
 
     forms: as formas sem acento nem maiúscula sob as quais se procura no léxico, da mais fiel à
-    mais reduzida. factor: a ênfase e o grau da própria palavra.
+    mais reduzida; nenhuma, se é um sinal. factor: a ênfase com que a palavra foi escrita.
     """
 
     raw: str
-    forms: tuple[str, ...]
+    forms: tuple[_Form, ...]
     factor: float = 1.0
 
     @property
     def plain(self) -> str:
-        return self.forms[0] if self.forms else ""
+        return self.forms[0].text if self.forms else ""
 
     def degree_over(self, stem: str) -> float:
         """O grau do sufixo que vem depois de ``stem`` ("tristinho" sobre "trist"); 1 se nenhum."""
-        for form in self.forms:
-            degree, reduced = _degree(form)
-            if degree != 1 and reduced.startswith(stem):
-                return degree
-        return 1.0
+        degrees = (f.degree for f in self.forms if f.degree != 1 and f.text.startswith(stem))
+        return next(degrees, 1.0)
 
     @property
     def is_word(self) -> bool:
@@ -191,19 +198,19 @@ def _word(raw: str) -> _Token:
     plain = without_accents(raw)
     if _LONG.search(plain):
         factor *= EMPHASIS_LONG
-        single, double = _LONG.sub(r"\1", plain), _LONG.sub(r"\1\1", plain)
-        bases: list[str] = [single, double]
+        bases = [_LONG.sub(r"\1", plain), _LONG.sub(r"\1\1", plain)]
     else:
         bases = [plain]
-    forms: list[str] = []
+    bases = [ABBREVIATIONS.get(base, base) for base in bases]
+    forms = [_Form(base) for base in bases]
     for base in bases:
-        forms += ABBREVIATIONS.get(base, base).split()[:1]
-    for base in [form for form in forms if form not in _whole_words()]:
+        if base in _whole_words():
+            continue
         for suffix, degree in _SUFFIXES:
             stem = suffix.sub("", base)
             if stem != base and len(stem) >= 3:
                 stem = re.sub("qu$", "c", stem)
-                forms += [f"~{degree}~{stem}{ending}" for ending in ("o", "a", "e", "")]
+                forms += [_Form(stem + ending, degree) for ending in ("o", "a", "e", "")]
     return _Token(raw, tuple(dict.fromkeys(forms)), factor)
 
 
@@ -270,20 +277,11 @@ def _matches_word(pattern: str, token: _Token, exact: bool) -> float:
     ``exact`` só aceita a palavra como foi escrita.
     """
     for form in token.forms[:1] if exact else token.forms:
-        degree, stem = _degree(form)
-        if stem == pattern:
-            return degree
-        if pattern.endswith("*") and stem.startswith(pattern[:-1]):
-            return degree if degree != 1 else token.degree_over(pattern[:-1])
+        if form.text == pattern:
+            return form.degree
+        if pattern.endswith("*") and form.text.startswith(pattern[:-1]):
+            return form.degree if form.degree != 1 else token.degree_over(pattern[:-1])
     return 0.0
-
-
-def _degree(form: str) -> tuple[float, str]:
-    """Separa uma forma reduzida ("~0.85~medo") no grau e na palavra; as outras têm grau 1."""
-    if not form.startswith("~"):
-        return 1.0, form
-    degree, _, stem = form[1:].partition("~")
-    return float(degree), stem
 
 
 def _match(
@@ -316,7 +314,7 @@ def _match(
 def _find_entry(tokens: list[_Token], start: int) -> tuple[_Entry, int, float] | None:
     """A entrada mais longa que começa em ``start``, com o fim e o fator."""
     best: tuple[_Entry, int, float] | None = None
-    for key in {"", *(form.rpartition("~")[2][:3] for form in tokens[start].forms)}:
+    for key in {"", *(form.text[:3] for form in tokens[start].forms)}:
         for entry in _index().get(key, ()):
             end, factor = _match(entry.words, tokens, start)
             if end and (best is None or end > best[1]):
@@ -468,5 +466,5 @@ def _emoji_evidence(text: str) -> Iterator[Evidence]:
     for pattern, emotion, weight in _EMOTICONS:
         if match := pattern.search(text):
             yield Evidence(match[0], emotion, weight)
-    if match := re.search(rf"(?<!\w){_LAUGH.pattern}(?!\w)", text, re.IGNORECASE):
+    if match := _LAUGH.search(text):
         yield Evidence(match[0], "alegria", 0.45)
