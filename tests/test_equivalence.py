@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from src.models.growing_network import GrowingNetwork
-from src.models.hybrid_cache import HISTORY
+from src.models.hybrid_cache import CACHE_NAME, HISTORY
 from src.models.hypernet import CausalContext, HyperLinear, HyperNetwork
 from src.models.luna_model import LunaModel
 from src.models.moe import MoEBlock
@@ -306,6 +306,18 @@ def test_cached_decoding_equals_the_full_run(switches):
             cache = output.past_key_values
             pieces.append(output.logits)
     assert biggest(torch.cat(pieces, dim=1), full) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_both_names_of_the_cache_continue_the_same_text(name):
+    """O transformers trocou o nome na versão 5.24; quem chama pode usar qualquer um."""
+    model, ids = make_model(tiny_config(use_state_space=True)), tokens(1, 9)
+    with torch.no_grad():
+        full = model(ids).logits[:, 8:]
+        kept = getattr(model(ids[:, :8], use_cache=True), CACHE_NAME)
+        assert biggest(model(ids[:, 8:], **{name: kept}).logits, full) < TOLERANCE
+        alone = model(ids[:, 8:]).logits
+    assert biggest(alone, full) > 100 * TOLERANCE  # sem o cache seria outra coisa
 
 
 @every_combination

@@ -5,12 +5,21 @@ recorrente (SSM e contexto da HyperNetwork). Por guardar a trajetória, e não s
 pode ser cortada: é o que a decodificação especulativa (prompt lookup) pede ao rejeitar tokens.
 """
 
+import dataclasses
+
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from src.utils.errors import LunaError
 
+#: O nome do cache em ``forward`` e nas saídas do transformers: ``cache`` desde a versão 5.24.
+CACHE_NAME = next(
+    field.name
+    for field in dataclasses.fields(CausalLMOutputWithPast)
+    if field.name in ("cache", "past_key_values")
+)
 HISTORY = 32  # estados guardados: até 31 tokens podem ser desfeitos
 
 

@@ -22,7 +22,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Block, GPT2Model
 
 from src.config.model_config import ModelConfig
 from src.models.growing_network import GrowingNetwork, GrownLayer
-from src.models.hybrid_cache import HybridCacheLayer, hybrid_cache
+from src.models.hybrid_cache import CACHE_NAME, HybridCacheLayer, hybrid_cache
 from src.models.hypernet import CausalContext, HyperLinear, HyperNetwork
 from src.models.moe import Expert, MoEBlock, MoELosses
 from src.models.state_space import StateSpaceLayer
@@ -80,7 +80,7 @@ class LunaBlock(GPT2Block):
     def forward(  # type: ignore[override]
         self,
         hidden_states: Tensor,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         attention_mask: Tensor | None = None,
         *unused: object,
         luna: PassContext | None = None,
@@ -88,12 +88,12 @@ class LunaBlock(GPT2Block):
     ) -> Tensor:
         """[B, L, D] -> [B, L, D]."""
         luna = luna or PassContext()
-        layer: Any = past_key_values.layers[self.layer_idx] if past_key_values is not None else None
+        layer: Any = cache.layers[self.layer_idx] if cache is not None else None
         x = self.ln_1(hidden_states)
         mixed: Any = 0
         if self.attn is not None:
             kwargs.pop("encoder_attention_mask", None)
-            kwargs |= {"past_key_values": past_key_values, "attention_mask": attention_mask}
+            kwargs |= {CACHE_NAME: cache, "attention_mask": attention_mask}
             mixed = self.attn(x, **kwargs)[0]
         elif layer is not None:
             layer.advance(x)
@@ -193,6 +193,7 @@ class LunaTransformer(ComponentInit, GPT2Model):
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         luna: PassContext | None = None,
+        cache: Cache | None = None,
         **kwargs: Any,
     ) -> Any:
         """O de ``GPT2Model``, com máscara, recomeços e cache dos componentes recorrentes.
@@ -200,7 +201,7 @@ class LunaTransformer(ComponentInit, GPT2Model):
         Args:
             input_ids: [B, L]. attention_mask: [B, L], 0 no preenchimento. position_ids: [B, L]; sem
             máscara nem cache, cada 0 começa um documento empacotado. luna: o contexto da passada,
-            que é completado aqui.
+            que é completado aqui. cache, past_key_values: os dois nomes da mesma coisa.
 
         Erros:
             ValueError: sem entrada. ContextLengthError: a sequência não cabe no contexto.
@@ -209,30 +210,31 @@ class LunaTransformer(ComponentInit, GPT2Model):
         if inputs is None:
             raise ValueError("Informe input_ids ou inputs_embeds.")
         length = inputs.shape[1]
-        past_length = past_key_values.get_seq_length() if past_key_values is not None else 0
+        cache = cache if cache is not None else past_key_values
+        past_length = cache.get_seq_length() if cache is not None else 0
         self._check_length(past_length + length)
         luna = luna or PassContext()
         luna.mask = new_token_mask(attention_mask, length)
-        may_pack = attention_mask is None and past_key_values is None
+        may_pack = attention_mask is None and cache is None
         luna.keep = keep_flags(position_ids) if may_pack else None
         if use_cache is None:
             use_cache = bool(self.config.use_cache) and not self.training
         use_cache = use_cache and luna.keep is None  # uma sequência empacotada não é continuada
-        if use_cache or past_key_values is not None:
+        if use_cache or cache is not None:
             blocks: Any = self.h
             recurrent = {block.layer_idx for block in blocks if block.is_recurrent}
-            past_key_values = hybrid_cache(past_key_values, self.config, recurrent)
+            cache = hybrid_cache(cache, self.config, recurrent)
         if position_ids is None and attention_mask is not None and attention_mask.dim() == 2:
             positions = (attention_mask.long().cumsum(dim=-1) - 1).clamp_min(0)
             position_ids = positions[:, -length:]
         return super().forward(
             input_ids=input_ids,
-            past_key_values=past_key_values,
             attention_mask=attention_mask,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             luna=luna,
+            **{CACHE_NAME: cache},
             **kwargs,
         )
 

@@ -32,7 +32,7 @@ from src.config.config import Config
 from src.config.model_config import ModelConfig
 from src.models import model_files
 from src.models.growing_network import GrowingNetwork
-from src.models.hybrid_cache import HybridCacheLayer
+from src.models.hybrid_cache import CACHE_NAME, HybridCacheLayer
 from src.models.hypernet import CausalContext, HyperLinear, HyperNetwork
 from src.models.luna_blocks import ComponentInit, LunaBlock, LunaLMHead, PassContext
 from src.models.moe import MoEBlock, MoELosses
@@ -192,6 +192,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         emotion: Tensor | None = None,
         persona: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
+        cache: Cache | None = None,
         **kwargs: Any,
     ) -> Any:
         """Calcula os logits e, com ``labels``, a perda.
@@ -202,6 +203,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
                 da sequência empacotada, e nada passa de um documento a outro.
             labels: [B, L], deslocados por dentro; -100 não conta.
             emotion: [B, 6], para o roteamento emocional. persona: [B, 8], para a HyperNetwork.
+            cache: o mesmo que ``past_key_values``, com o nome que o transformers lhe dá desde 5.24.
 
         Returns:
             LunaOutput com ``logits`` [B, L, V]; uma tupla com ``return_dict=False``.
@@ -214,13 +216,13 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         output = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
             labels=labels,
             use_cache=use_cache,
             logits_to_keep=logits_to_keep,
             luna=luna,
+            **{CACHE_NAME: cache if cache is not None else past_key_values},
             **kwargs,
         )
         result = self._with_router_losses(output, luna, labels, kwargs.get("num_items_in_batch"))
@@ -247,11 +249,11 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         return LunaOutput(
             loss=loss,
             logits=output.logits,
-            past_key_values=output.past_key_values,
             hidden_states=output.hidden_states,
             attentions=output.attentions,
             balance_loss=balance,
             z_loss=z,
+            **{CACHE_NAME: getattr(output, CACHE_NAME)},
         )
 
     # ------------------------------------------------------------------ geração
