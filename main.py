@@ -45,6 +45,17 @@ def positive_number(text: str) -> float:
 positive_number.__name__ = "um número maior que zero"
 
 
+def positive_integer(text: str) -> int:
+    """Um inteiro de 1 em diante."""
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+positive_integer.__name__ = "um inteiro de 1 em diante"
+
+
 def add(parser: argparse.ArgumentParser, name: str, help_text: str, **options: object) -> None:
     """Acrescenta ``--nome_assim`` e, se houver sublinhado, também ``--nome-assim``."""
     names = [name, name.replace("_", "-")] if "_" in name else [name]
@@ -91,6 +102,8 @@ def build_parser() -> argparse.ArgumentParser:
     _create(command("create", "cria um modelo: tokenizador e pesos novos"))
     _train(command("train", "treina um modelo que existe"))
     _chat(command("chat", "conversa com um modelo"))
+    _evaluate(command("evaluate", "mede um modelo, ou dois lado a lado"))
+    _benchmark(command("benchmark", "mede a velocidade e compara com a última vez"))
     command("demo", "cria, treina e testa um modelo pequeno com os dados que vêm junto")
     _models(command("models", "lista, renomeia, apaga, exporta e importa modelos"))
     command("info", "mostra a máquina, as versões e as pastas")
@@ -139,8 +152,61 @@ def _chat(parser: argparse.ArgumentParser) -> None:
     _machine(parser)
 
 
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    add(
+        parser,
+        "--model",
+        "nome do modelo, ou uma pasta do transformers",
+        required=True,
+        metavar="N",
+    )
+    add(
+        parser,
+        "--data",
+        "textos, conversas e perguntas (padrões glob); sem isto, os de validação",
+        nargs="+",
+        metavar="PADRÃO",
+    )
+    add(parser, "--compare", "outro modelo, medido nos mesmos dados", metavar="M")
+    add(parser, "--report", "onde gravar o relatório (logs/evaluation/)", metavar="ARQUIVO.html")
+    add(
+        parser,
+        "--max_answers",
+        "respostas pedidas, no máximo, às conversas e às perguntas (100)",
+        type=positive_integer,
+        metavar="N",
+    )
+    add(parser, "--window", "tokens por janela (o contexto)", type=positive_integer, metavar="N")
+    add(
+        parser,
+        "--stride",
+        "tokens de avanço da janela (metade dela)",
+        type=positive_integer,
+        metavar="N",
+    )
+    add(parser, "--quick", "sem medir memória, com menos rodadas de latência", action="store_true")
+    _device(parser)
+    _file_limit(parser)
+
+
+def _benchmark(parser: argparse.ArgumentParser) -> None:
+    add(
+        parser,
+        "--model",
+        "nome ou pasta; sem isto, o modelo 'benchmark' ou um nano de pesos aleatórios",
+        metavar="N",
+    )
+    add(parser, "--repeats", "rodadas (25)", type=positive_integer, metavar="N")
+    add(parser, "--quick", "só 7 rodadas", action="store_true")
+    _device(parser)
+
+
 def _machine(parser: argparse.ArgumentParser) -> None:
     add(parser, "--lightweight", "para hardware limitado", action="store_true")
+    _device(parser)
+
+
+def _device(parser: argparse.ArgumentParser) -> None:
     add(parser, "--device", f"dispositivo: {DEVICE_CHOICES}", metavar="DISPOSITIVO")
 
 

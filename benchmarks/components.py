@@ -11,7 +11,7 @@ Uso::
     OMP_WAIT_POLICY=PASSIVE python benchmarks/components.py
     python benchmarks/components.py --quick --json
 
-As repetições são intercaladas; cada tempo é mediana (mínimo-máximo), e cada razão é a mediana das
+As repetições são intercaladas; cada tempo é mediana (percentis 10 a 90), e cada razão, o mesmo das
 razões de cada rodada, sobre a primeira linha do grupo.
 """
 
@@ -30,6 +30,7 @@ from torch import Tensor  # noqa: E402
 
 from benchmarks.harness import (  # noqa: E402
     Row,
+    Spread,
     decimal,
     machine,
     machine_line,
@@ -129,11 +130,12 @@ def timing_rows(group: str, functions: Functions, repeats: int) -> list[Row]:
         {
             "group": group,
             "name": name,
-            "median_ms": timing.median_ms,
-            "min_ms": timing.min_ms,
-            "max_ms": timing.max_ms,
-            "ratio": timing.ratio,
-            "text": timing.text(),
+            "median_ms": timing.ms.median,
+            "low_ms": timing.ms.low,
+            "high_ms": timing.ms.high,
+            "ratio": timing.ratio.median,
+            "ratio_low": timing.ratio.low,
+            "ratio_high": timing.ratio.high,
         }
         for name, timing in timings.items()
     ]
@@ -197,7 +199,15 @@ def run(quick: bool) -> Row:
 
 def text(result: Row) -> str:
     """As tabelas, em Markdown."""
-    times = [[r["group"], r["name"], r["text"], decimal(r["ratio"], 3)] for r in result["rows"]]
+    times = [
+        [
+            row["group"],
+            row["name"],
+            Spread(row["median_ms"], row["low_ms"], row["high_ms"]).text(),
+            Spread(row["ratio"], row["ratio_low"], row["ratio_high"]).text(3),
+        ]
+        for row in result["rows"]
+    ]
     packing = [
         [r["name"], grouped(r["slots"]), decimal(100 * r["padding"]) + " %"]
         for r in result["packing"]
@@ -206,7 +216,7 @@ def text(result: Row) -> str:
     return "\n\n".join(
         [
             f"{machine_line(result['machine'])}; {result['repeats']} medidas.",
-            table(["o quê", "como", "ms: mediana (mín-máx)", "razão"], times),
+            table(["o quê", "como", "ms: mediana (10 %-90 %)", "razão"], times),
             "Maior diferença entre as saídas: "
             + ", ".join(f"{name} {value:.1e}" for name, value in result["differences"].items()),
             f"{grouped(first['sequences'])} sequências, {grouped(first['tokens'])} tokens:",

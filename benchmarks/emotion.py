@@ -82,7 +82,7 @@ def run(repeats: int) -> Row:
         for part in PARTS
         for name in readers
     ]
-    return result | {"rows": rows, "ms_per_message": timing.median_ms / len(texts)}
+    return result | {"rows": rows, "ms_per_message": timing.ms.median / len(texts)}
 
 
 def text(result: Row) -> str:

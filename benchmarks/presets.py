@@ -38,6 +38,7 @@ from benchmarks.harness import (  # noqa: E402
 )
 from src.config.model_config import ModelConfig  # noqa: E402
 from src.config.presets import PRESETS, Preset  # noqa: E402
+from src.evaluation.memory import peak_resident_gb  # noqa: E402
 from src.models.luna_model import LunaModel  # noqa: E402
 from src.training.optim import build_optimizer  # noqa: E402
 from src.utils.hardware_utils import estimate_training_memory_gb  # noqa: E402
@@ -58,30 +59,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 # ---------------------------------------------------------------------- no processo medido
 
 
-def peak_gb() -> float:
-    """O pico de memória residente deste processo, em GB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # no Linux, ru_maxrss herda o pico do processo pai
-        lines = status.read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / GB
-    if sys.platform == "win32":
-        import psutil
-
-        return psutil.Process().memory_info().peak_wset / GB
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GB  # em bytes no macOS
-
-
 def child(action: str, name: str, folder: str) -> Row:
     """Treina um passo ou dá uma resposta, e diz quanta memória isso pediu."""
-    libraries = peak_gb()
+    libraries = peak_resident_gb()
     model: Any = LunaModel.from_pretrained(folder)
     if action == "train":
         one_training_step(model, PRESETS[name])
     else:
         one_answer(model)
-    return {"libraries_gb": libraries, "gb": peak_gb() - libraries}
+    return {"libraries_gb": libraries, "gb": peak_resident_gb() - libraries}
 
 
 def one_training_step(model: Any, preset: Preset) -> None:

@@ -8,9 +8,11 @@ Cada turno é o token do papel seguido do conteúdo; o do assistente é fechado 
 Só dados e funções puras: quem transforma isto em ids é ``src.models.tokenizer``.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from src.config.personas import PERSONAS, Personas
 from src.utils.errors import UsageError
 
 CONTROL_TOKENS: dict[str, str] = {
@@ -28,6 +30,7 @@ ROLES = ("user", "assistant", "system")
 """Os papéis que uma mensagem pode ter."""
 
 Message = Mapping[str, str]
+Messages = list[dict[str, str]]
 
 
 def check_messages(messages: Sequence[Message]) -> None:
@@ -102,3 +105,23 @@ def chat_template(tokens: Mapping[str, str]) -> str:
 def _quoted(text: str) -> str:
     """``text`` como literal de cadeia do jinja."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def with_persona(
+    messages: Messages, persona: str | None, personas: Personas = PERSONAS
+) -> Messages:
+    """Acrescenta o turno de sistema da persona, se a conversa não traz um.
+
+    Sem persona indicada, o resumo criptográfico da própria conversa escolhe entre as prontas e
+    nenhuma: assim o modelo vê todas, e a mesma conversa dá sempre a mesma escolha. As da pessoa
+    (``personas``) não entram no sorteio, nem quando mudam uma pronta: valem só onde declaradas.
+    """
+    if messages and messages[0]["role"] == "system":
+        return messages
+    if persona is None:
+        digest = hashlib.sha256("\n".join(m["content"] for m in messages).encode()).digest()
+        options: list[str | None] = [None, *sorted(PERSONAS)]
+        persona, personas = options[digest[0] % len(options)], PERSONAS
+    if persona is None or persona not in personas:
+        return messages
+    return [{"role": "system", "content": personas[persona].system_prompt}, *messages]

@@ -77,7 +77,7 @@ class LunaBlock(GPT2Block):
         """Se o bloco tem estado que a geração precisa guardar entre tokens."""
         return self.ssm is not None or self.hyper is not None
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         hidden_states: Tensor,
         cache: Cache | None = None,

@@ -258,7 +258,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
 
     # ------------------------------------------------------------------ geração
 
-    def generate(  # type: ignore[override]
+    def generate(
         self,
         inputs: Tensor | None = None,
         generation_config: GenerationConfig | None = None,
@@ -276,7 +276,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         if prompt is not None:
             chosen = generation_config or self.generation_config
             self._limit_length(prompt.shape[-1], chosen, kwargs)
-        generate: Any = super().generate  # type: ignore[misc]
+        generate: Any = super().generate
         return generate(inputs, generation_config=generation_config, **kwargs)
 
     def _limit_length(self, prompt: int, chosen: GenerationConfig, kwargs: dict[str, Any]) -> None:

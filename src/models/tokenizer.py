@@ -292,6 +292,11 @@ class LunaTokenizer:
         encodings = self._require().encode_batch_fast(batch, add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
+    def encode_with_starts(self, text: str) -> tuple[list[int], list[int]]:
+        """``encode`` e, para cada token, o índice em ``text`` do caractere em que ele começa."""
+        encoding = self._require().encode(_checked_text(text), add_special_tokens=False)
+        return encoding.ids, [start for start, _ in encoding.offsets]
+
     def decode(self, tokens: Any, skip_special_tokens: bool = True) -> str:
         """Converte ids em texto.
 

@@ -7,7 +7,6 @@
   aprendidos. Conversas longas viram janelas de trocas inteiras, cada uma com o seu sistema.
 """
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from src.config.personas import PERSONAS, Personas
+from src.models.chat_format import Messages, with_persona
 from src.models.tokenizer import LunaTokenizer
 from src.utils.documents import Document, LoadReport
 from src.utils.errors import NoDataError, UsageError
@@ -29,7 +29,6 @@ from src.utils.text_formats import (
 )
 
 logger = logging.getLogger(__name__)
-Messages = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -144,26 +143,6 @@ def text_windows(ids: Sequence[int], eos_id: int, context: int) -> list[Example]
         window = full[start : start + context]
         windows.append(Example(window, [False] + [True] * (len(window) - 1)))
     return windows
-
-
-def with_persona(
-    messages: Messages, persona: str | None, personas: Personas = PERSONAS
-) -> Messages:
-    """Acrescenta o turno de sistema da persona, se a conversa não traz um.
-
-    Sem persona indicada, o resumo criptográfico da própria conversa escolhe entre as prontas e
-    nenhuma: assim o modelo vê todas, e a mesma conversa dá sempre a mesma escolha. As da pessoa
-    (``personas``) não entram no sorteio, nem quando mudam uma pronta: valem só onde declaradas.
-    """
-    if messages and messages[0]["role"] == "system":
-        return messages
-    if persona is None:
-        digest = hashlib.sha256("\n".join(m["content"] for m in messages).encode()).digest()
-        options: list[str | None] = [None, *sorted(PERSONAS)]
-        persona, personas = options[digest[0] % len(options)], PERSONAS
-    if persona is None or persona not in personas:
-        return messages
-    return [{"role": "system", "content": personas[persona].system_prompt}, *messages]
 
 
 def chat_windows(messages: Messages, tokenizer: LunaTokenizer, context: int) -> list[Example]:

@@ -5,7 +5,6 @@ training/summary.json    o resumo do último treino
 model_card.md            o cartão do modelo, para pessoas
 """
 
-import hashlib
 import os
 import platform
 import time
@@ -18,6 +17,7 @@ from src.models.luna_model import LunaModel
 from src.models.model_files import read_json
 from src.training.summary import TrainingSummary
 from src.utils import atomic_io
+from src.utils.hashes import file_sha256
 from src.utils.numbers import grouped
 
 MANIFEST_VERSION = 1
@@ -37,15 +37,6 @@ def data_sources(texts: Sequence[str]) -> list[dict[str, Any]]:
         for path in paths
         if path and Path(path).is_file()
     ]
-
-
-def file_sha256(path: str) -> str:
-    """O sha256 do conteúdo, lido aos poucos."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def remember_data(folder: Path, train: list[str], valid: list[str] | None = None) -> None:

@@ -110,7 +110,11 @@ def _row_text(row: dict[str, str]) -> str:
 
 
 def iter_file_documents(
-    path: PathLike, *, report: LoadReport | None = None, max_file_mb: float = 200.0
+    path: PathLike,
+    *,
+    report: LoadReport | None = None,
+    max_file_mb: float = 200.0,
+    segment: bool = True,
 ) -> Iterator[Document]:
     """Os documentos de um arquivo, em fluxo: um .txt, .jsonl ou .csv nunca é carregado inteiro.
 
@@ -119,6 +123,8 @@ def iter_file_documents(
         report: onde anotar o que foi lido e o que ficou de fora; sem ele, os problemas vão para o
             log.
         max_file_mb: acima deste tamanho, em MB de 2^20 bytes, o arquivo é pulado.
+        segment: corta um texto puro em documentos de até ``SEGMENT_CHARS`` caracteres; ``False`` o
+            deixa inteiro, e na memória.
 
     Erros:
         DataError: como em ``load_file_based_on_extension``.
@@ -130,9 +136,9 @@ def iter_file_documents(
         if _too_large(path, max_file_mb, report):
             documents: Iterable[Document] = ()
         elif extension == ".txt":
-            documents = _text_documents(path, report)
+            documents = _text_documents(path, report, segment)
         elif extension in _TEXT_READERS:
-            documents = _segments([_TEXT_READERS[extension](path)], path)
+            documents = _plain_documents([_TEXT_READERS[extension](path)], path, segment)
         else:
             documents = _record_documents(path, extension, report)
         yield from documents
@@ -151,7 +157,7 @@ def _too_large(path: Path, max_file_mb: float, report: LoadReport) -> bool:
     return True
 
 
-def _text_documents(path: Path, report: LoadReport) -> Iterator[Document]:
+def _text_documents(path: Path, report: LoadReport, segment: bool) -> Iterator[Document]:
     """Um .txt: diálogo, instrução, conhecimento ou texto puro, conforme a primeira linha."""
     encoding = detect_encoding(path)
     _note_encoding(path, encoding, report)
@@ -166,7 +172,8 @@ def _text_documents(path: Path, report: LoadReport) -> Iterator[Document]:
         elif kind == "knowledge":
             yield from parse_knowledge(stream, str(path), report)
         else:
-            yield from _segments(iter(partial(stream.read, 1 << 16), ""), path)
+            parts = iter(partial(stream.read, 1 << 16), "")
+            yield from _plain_documents(parts, path, segment)
 
 
 def _note_encoding(path: Path, encoding: Encoding, report: LoadReport) -> None:
@@ -190,9 +197,11 @@ def _note_independent(path: Path, encoding: Encoding, report: LoadReport) -> boo
     return bool(count)
 
 
-def _segments(parts: Iterable[str], path: Path) -> Iterator[Document]:
-    for segment in iter_segments(parts):
-        yield Document(segment, str(path))
+def _plain_documents(parts: Iterable[str], path: Path, segment: bool) -> Iterator[Document]:
+    texts = iter_segments(parts) if segment else [clean_text("".join(parts))]
+    for text in texts:
+        if text:
+            yield Document(text, str(path))
 
 
 def _record_documents(path: Path, extension: str, report: LoadReport) -> Iterator[Document]:
@@ -317,6 +326,7 @@ def load_documents(
     *,
     max_file_mb: float = 200.0,
     deduplicate: bool = True,
+    segment: bool = True,
 ) -> tuple[list[Document], LoadReport]:
     """Lê tudo o que os padrões encontram.
 
@@ -324,6 +334,7 @@ def load_documents(
         patterns: ver ``expand_patterns``.
         max_file_mb: tamanho máximo de cada arquivo, em MB.
         deduplicate: tira textos idênticos e quase idênticos, ficando com o primeiro.
+        segment: corta textos puros longos; ver ``iter_file_documents``.
 
     Returns:
         (documentos, relato)
@@ -333,7 +344,7 @@ def load_documents(
         DataError: nenhum arquivo pôde ser lido; diz o motivo de cada um.
     """
     report = LoadReport()
-    return _load(patterns, report, max_file_mb, deduplicate), report
+    return _load(patterns, report, max_file_mb, deduplicate, segment), report
 
 
 def _load(
@@ -341,10 +352,11 @@ def _load(
     report: LoadReport,
     max_file_mb: float,
     deduplicate: bool,
+    segment: bool = True,
 ) -> list[Document]:
     documents: list[Document] = []
     for path in expand_patterns(patterns):
-        documents.extend(_load_one(path, report, max_file_mb))
+        documents.extend(_load_one(path, report, max_file_mb, segment))
     _require_documents(documents, report)
     if deduplicate:
         documents, report.exact_duplicates, report.near_duplicates = drop_duplicates(documents)
@@ -352,11 +364,12 @@ def _load(
     return documents
 
 
-def _load_one(path: Path, report: LoadReport, max_file_mb: float) -> list[Document]:
+def _load_one(path: Path, report: LoadReport, max_file_mb: float, segment: bool) -> list[Document]:
     """Os documentos de um arquivo; se não puder ser lido, nenhum, e o motivo vai para o relato."""
     read_before = len(report.files_read)
     try:
-        documents = list(iter_file_documents(path, report=report, max_file_mb=max_file_mb))
+        found = iter_file_documents(path, report=report, max_file_mb=max_file_mb, segment=segment)
+        documents = list(found)
     except DataError as error:
         del report.files_read[read_before:]
         report.files_skipped.append((str(path), str(error).removeprefix(f"'{path}': ")))

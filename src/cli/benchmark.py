@@ -1,0 +1,179 @@
+"""``benchmark``: a velocidade da inferência, guardada no histórico e comparada com a última vez."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from src.cli.evaluate import model_folder, progress_line
+from src.cli.runner import option, quiet_libraries, say
+from src.config.config import Config
+from src.utils.numbers import decimal
+
+DEFAULT_NAME = "benchmark"  # o modelo da referência
+REPEATS, QUICK_REPEATS = 25, 7
+MAX_SECONDS, QUICK_SECONDS = 240.0, 60.0  # modelos grandes fazem menos rodadas
+HISTORY_FILE = "benchmarks.jsonl"
+PAGE_FILE = "benchmarks.html"
+
+
+def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
+    """Mede, mostra, acrescenta ao histórico e diz o que mudou."""
+    from src.evaluation import history
+    from src.evaluation.report import write_benchmarks
+    from src.evaluation.timing import machine, machine_line
+
+    quiet_libraries()
+    model, described, device = open_model(args, config)
+    rows = measure(args, model, described["context"])
+    found = machine()
+    record = history.new_record(
+        "inference_speed",
+        rows,
+        model=described,
+        device=device,
+        new_tokens=new_tokens(described["context"]),
+        machine=found,
+        machine_line=machine_line(found),
+    )
+    logs = Path(config.paths.logs_dir)
+    earlier = history.series(history.read(logs / HISTORY_FILE), record)
+    history.append(logs / HISTORY_FILE, record)
+    write_benchmarks(logs / PAGE_FILE, [*earlier, record])
+    comparison = history.compare(earlier[-1], record) if earlier else None
+    if not args.json:
+        print(screen(record, comparison))
+    say(args, f"Histórico: {logs / HISTORY_FILE} ({len(earlier) + 1} medições desta série)")
+    say(args, f"Gráficos: {logs / PAGE_FILE}")
+    return record | {"comparison": comparison}
+
+
+def open_model(args: argparse.Namespace, config: Config) -> tuple[Any, dict[str, Any], str]:
+    """O modelo a medir, o que o descreve e o dispositivo."""
+    import torch
+
+    from src.evaluation.subject import load_subject
+    from src.utils.hardware_utils import detect_hardware, resolve_device
+    from src.utils.model_store import ModelStore
+
+    device = resolve_device(option(args.device, "auto"))
+    if device == "cpu":
+        torch.set_num_threads(max(detect_hardware().cpu_count, 1))
+    name = args.model
+    if name is None and DEFAULT_NAME in ModelStore(config.paths.models_dir).names():
+        name = DEFAULT_NAME
+    if name is None:
+        say(args, "Sem --model: medindo um nano híbrido de pesos aleatórios.")
+        model = random_nano().to(device)
+        return model, describe("nano (pesos aleatórios)", model), device
+    folder = model_folder(name, config)
+    subject = load_subject(folder, device=device)
+    return subject.model, describe(subject.name, subject.model, subject.context), device
+
+
+def random_nano() -> Any:
+    """Um modelo do tamanho nano, sem treino: a velocidade não depende dos pesos."""
+    import torch
+
+    from src.config.model_config import ModelConfig
+    from src.models.luna_model import LunaModel
+
+    torch.manual_seed(0)
+    return LunaModel.from_scratch(ModelConfig.from_preset("nano"))
+
+
+def describe(name: str, model: Any, context: int | None = None) -> dict[str, Any]:
+    """O que, num modelo, decide a velocidade dele."""
+    from src.evaluation.subject import context_length
+
+    config = model.config
+    parts = {"ssm": "state_space_layers", "moe": "moe_blocks", "hyper": "hyper_networks"}
+    counts = {key: len(getattr(model, attribute, ())) for key, attribute in parts.items()}
+    return {
+        "name": name,
+        "type": config.model_type,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "hidden_size": config.hidden_size,
+        "layers": config.num_hidden_layers,
+        "heads": config.num_attention_heads,
+        "vocab_size": config.vocab_size,
+        "context": context or context_length(config),
+        **counts,
+    }
+
+
+def new_tokens(context: int) -> int:
+    """Os tokens gerados: 20, ou menos num contexto minúsculo."""
+    from src.evaluation.speed import NEW_TOKENS
+
+    return min(NEW_TOKENS, context - 1)
+
+
+def measure(args: argparse.Namespace, model: Any, context: int) -> list[dict[str, Any]]:
+    """As linhas de ``inference_speed``."""
+    from src.evaluation.speed import gpt2_peer, inference_speed
+
+    progress = progress_line(args)
+    peer = gpt2_peer(model.config).to(next(model.parameters()).device)
+    return inference_speed(
+        model,
+        peer,
+        context,
+        option(args.repeats, QUICK_REPEATS if args.quick else REPEATS),
+        QUICK_SECONDS if args.quick else MAX_SECONDS,
+        new_tokens(context),
+        lambda done, wanted: progress(f"rodada {done} de {wanted}"),
+    )
+
+
+def screen(record: dict[str, Any], comparison: dict[str, Any] | None) -> str:
+    """A tabela e o que mudou desde a última medição."""
+    from src.evaluation.speed import PEER_NAME, ratio_spread, verdict
+    from src.evaluation.timing import Spread, table
+
+    rows = [
+        [
+            row["seq_len"],
+            Spread(row["median_ms"], row["low_ms"], row["high_ms"]).text(),
+            decimal(row["first_token_ms"], 1),
+            decimal(row["per_token_ms"], 2),
+            ratio_spread(row).text(3),
+            verdict(row),
+        ]
+        for row in record["rows"]
+    ]
+    header = ["prompt", "ms", "1º token, ms", "cada token, ms", "razão sobre o par", "mais rápido"]
+    rounds = record["rows"][0]["repeats"]
+    lines = [
+        f"{record['model']['name']} ao lado de {PEER_NAME} de mesmas dimensões: "
+        f"{record['new_tokens']} tokens gerados, {rounds} rodadas intercaladas.",
+        record["machine_line"] + ".",
+        "",
+        table(header, rows),
+        "",
+        "Entre parênteses, do percentil 10 ao 90. Os ms valem só para agora; o que se compara de "
+        "uma vez para outra é a razão.",
+    ]
+    return "\n".join([*lines, "", *comparison_lines(comparison)])
+
+
+def comparison_lines(comparison: dict[str, Any] | None) -> list[str]:
+    """O que mudou; a primeira medição da série não tem com que se comparar."""
+    from src.evaluation.timing import table
+
+    if comparison is None:
+        return ["Primeira medição desta série: a próxima será comparada a esta."]
+    rows = [
+        [row["seq_len"], decimal(row["previous"]), decimal(row["current"]), row["verdict"]]
+        for row in comparison["rows"]
+    ]
+    drift = comparison["machine"]
+    machine = (
+        f" O par levou {decimal(drift, 2)} x o tempo de então: isso é a máquina, não o modelo."
+        if drift is not None
+        else ""
+    )
+    return [
+        f"Diante da medição de {comparison['previous_date']}.{machine}",
+        "",
+        table(["prompt", "razão antes", "razão agora", "resultado"], rows),
+    ]

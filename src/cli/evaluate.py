@@ -1,0 +1,267 @@
+"""``evaluate``: mede um modelo, ou dois lado a lado, e grava um relatório."""
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from src.cli.runner import bundled_data, option, quiet_libraries, say
+from src.config.config import Config
+from src.utils.errors import ModelNotFoundError, UsageError
+from src.utils.numbers import decimal, grouped
+
+PROGRESS_SECONDS = 5.0  # entre uma linha de andamento e outra
+DEFAULT_ANSWERS = 100
+
+
+def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
+    """Mede ``args.model`` (e ``args.compare``) nos dados, mostra e grava o relatório."""
+    from src.evaluation.data import read_data
+    from src.evaluation.evaluate import Settings, evaluate
+    from src.evaluation.report import write_evaluation
+
+    started = time.perf_counter()
+    names = [args.model, *([args.compare] if args.compare else [])]
+    folders = [model_folder(name, config) for name in names]
+    report = report_path(args, config, folders)
+    limit = option(args.max_file_mb, config.training.max_file_mb)
+    data, reports = read_data(data_patterns(args, folders[0]), limit)
+    for item in reports:
+        for line in item.warnings():
+            print(line, file=sys.stderr)
+        for line in item.totals():
+            say(args, line)
+    settings = Settings(
+        answers=option(args.max_answers, DEFAULT_ANSWERS),
+        window=args.window,
+        stride=args.stride,
+        quick=args.quick,
+    )
+    warnings = overlap_warnings(folders, data.files)
+    for line in warnings:
+        print(line, file=sys.stderr)
+    quiet_libraries()
+    contestants, personas = open_all(args, config, folders)
+    evaluation = evaluate(contestants, data, settings, personas, progress_line(args))
+    finish(evaluation.result, data.files, warnings, report, started)
+    write_evaluation(report, evaluation)
+    if not args.json:
+        print(screen(evaluation.result))
+    say(args, f"Relatório: {report}")
+    return evaluation.result
+
+
+# ---------------------------------------------------------------------- o que medir
+
+
+def model_folder(name: str, config: Config) -> Path:
+    """A pasta de um modelo: o nome de um dos criados ou o caminho de qualquer pasta.
+
+    Erros:
+        ModelNotFoundError: não é nenhum dos dois.
+    """
+    from src.utils.model_store import CONFIG_FILE, ModelStore
+
+    store = ModelStore(config.paths.models_dir)
+    if name in store.names():
+        return store.require(name)
+    folder = Path(name).expanduser()
+    if (folder / CONFIG_FILE).is_file():
+        return folder
+    if folder.is_dir() or folder.name != name:
+        raise ModelNotFoundError(
+            f"'{name}' não é a pasta de um modelo: não há {CONFIG_FILE} nela. Informe o nome de um "
+            f"modelo criado ({', '.join(store.names()) or 'não há nenhum'}) ou a pasta de um "
+            "modelo do transformers."
+        )
+    return store.require(name)
+
+
+def data_patterns(args: argparse.Namespace, folder: Path) -> list[str]:
+    """Os dados pedidos; sem eles, os de validação do último treino, ou os que vêm junto."""
+    from src.training.records import remembered_data
+
+    if args.data:
+        return list(args.data)
+    _, valid = remembered_data(folder)
+    if valid:
+        say(args, f"Sem --data: usando a validação do último treino ({', '.join(valid)}).")
+        return valid
+    say(args, "Sem --data: usando os dados de validação que vêm com o LunaGPT.")
+    return [str(bundled_data() / "valid" / name) for name in ("*.txt", "perguntas_demo.jsonl")]
+
+
+def overlap_warnings(folders: list[Path], files: list[Path]) -> list[str]:
+    """O que dizer dos arquivos em que um dos modelos treinou."""
+    from src.evaluation.contamination import trained_files
+
+    return [
+        f"Atenção: '{folder.name}' treinou com {', '.join(str(path) for path in found)}. Nesses "
+        "dados os números medem memória, não o que ele aprendeu."
+        for folder in folders
+        if (found := trained_files(folder, files))
+    ]
+
+
+def report_path(args: argparse.Namespace, config: Config, folders: list[Path]) -> Path:
+    """Onde gravar o relatório: o pedido, ou um nome novo em ``logs/evaluation/``.
+
+    Erros:
+        UsageError: o pedido é uma pasta, ou não termina em .html.
+    """
+    if args.report:
+        path = Path(args.report).expanduser()
+        if path.is_dir() or path.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"--report '{args.report}': esperado um arquivo .html.")
+        return path
+    stem = "-".join([time.strftime("%Y%m%d-%H%M%S"), *(f.resolve().name for f in folders)])
+    folder, copy = Path(config.paths.logs_dir) / "evaluation", 1
+    path = folder / f"{stem}.html"
+    while path.exists():  # dois no mesmo segundo
+        copy += 1
+        path = folder / f"{stem}-{copy}.html"
+    return path
+
+
+# ---------------------------------------------------------------------- quem responde
+
+
+def open_all(
+    args: argparse.Namespace, config: Config, folders: list[Path]
+) -> tuple[list[Any], Any]:
+    """Os modelos abertos, cada um com quem responde por ele, e as personas que existem."""
+    import torch
+
+    from src.config.personas import load_personas
+    from src.utils.hardware_utils import detect_hardware, resolve_device
+
+    device = resolve_device(option(args.device, "auto"))
+    if device == "cpu":
+        torch.set_num_threads(max(detect_hardware().cpu_count, 1))
+    personas = load_personas(config.paths.personas_file)
+    return [contestant(folder, config, device, personas) for folder in folders], personas
+
+
+def contestant(folder: Path, config: Config, device: str, personas: Any) -> Any:
+    """O modelo de ``folder`` e as suas respostas: um Luna responde como no chat, sem sorteio."""
+    from src.evaluation.evaluate import ANSWER_TOKENS, Contestant, greedy_answer
+    from src.evaluation.subject import LunaSubject, load_subject
+    from src.models.model_files import read_json
+
+    name = folder.resolve().name
+    if read_json(folder / "config.json").get("model_type") != "luna":
+        subject = load_subject(folder, name, device)
+        return Contestant(subject, greedy_answer(subject))
+    from src.chat.luna_chat import LunaChat
+    from src.config.personas import get_persona
+
+    settings = Config(
+        paths=replace(config.paths, models_dir=str(folder.resolve().parent)),
+        chat=replace(config.chat, temperature=0.0, max_new_tokens=ANSWER_TOKENS),
+    )
+    chat = LunaChat(name, settings, config.chat.persona, device)
+
+    def answer(question: Any) -> str:
+        wanted = question.persona if question.persona in personas else config.chat.persona
+        chat.persona = get_persona(wanted, personas)
+        return chat.generate_response(question, question.history)
+
+    return Contestant(LunaSubject(name, folder, chat.model, chat.tokenizer), answer)
+
+
+def progress_line(args: argparse.Namespace) -> Any:
+    """Uma função que mostra o andamento de vez em quando."""
+    last = time.perf_counter()
+
+    def show(text: str) -> None:
+        nonlocal last
+        if time.perf_counter() - last >= PROGRESS_SECONDS:
+            last = time.perf_counter()
+            say(args, text)
+
+    return show
+
+
+# ---------------------------------------------------------------------- o que mostrar
+
+
+def finish(
+    result: dict[str, Any], files: list[Path], warnings: list[str], report: Path, started: float
+) -> None:
+    """Acrescenta ao resultado de onde veio, em que máquina e quanto levou."""
+    from src.evaluation.timing import machine, machine_line
+
+    result["data"] = [str(path) for path in files]
+    result["warnings"] = warnings
+    result["report"] = str(report)
+    result["date"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    result["machine"] = machine()
+    result["machine_line"] = machine_line(result["machine"])
+    result["seconds"] = round(time.perf_counter() - started, 1)
+
+
+def screen(result: dict[str, Any]) -> str:
+    """As medidas como se leem no terminal."""
+    from src.evaluation.evaluate import unique_names
+    from src.evaluation.timing import table
+
+    models = [result, *([result["compare"]] if result.get("compare") else [])]
+    names = unique_names([model["model"] for model in models])
+    parts = [table(["medida", *names], measured_rows(models))]
+    if result.get("compare"):
+        parts += ["", difference_table(result["differences"], names)]
+    return "\n".join(parts)
+
+
+def measured_rows(models: list[dict[str, Any]]) -> list[list[str]]:
+    """Uma linha por medida, uma coluna por modelo."""
+    from src.evaluation.report import GROUP_LABELS, METRIC_LABELS, with_interval
+
+    rows: list[list[str]] = []
+
+    def add(label: str, cells: list[str]) -> None:
+        rows.append([label, *cells])
+
+    for group, label in GROUP_LABELS.items():
+        found = [model["likelihood"].get(group) for model in models]
+        single = group == "all" or len(models[0]["likelihood"]) > 2
+        if found[0] and single:
+            add(f"bits por byte: {label}", [with_interval(item["interval"]) for item in found])
+    if models[0]["likelihood"]:
+        add("perplexidade: tudo", [decimal(model["perplexity"], 2) for model in models])
+        add("tokens / bytes", [f"{grouped(m['tokens'])} / {grouped(m['bytes'])}" for m in models])
+    for section, title in (("answers", "conversas"), ("questions", "perguntas")):
+        found = [model[section] for model in models]
+        if not found[0]:
+            continue
+        for name, label in METRIC_LABELS.items():
+            if name in found[0]:
+                places = 1 if name in ("bleu", "chrf") else 3
+                cells = [with_interval(item[name], places) for item in found]
+                add(f"{title}: {label}", cells)
+        add(f"{title}: respostas", [str(item["count"]) for item in found])
+    for key, label in (("first_token_ms", "primeiro token"), ("per_token_ms", "cada token")):
+        times = [model["latency"][key] for model in models]
+        cells = [f"{decimal(t['p50'], 1)} / {decimal(t['p95'], 1)}" for t in times]
+        add(f"{label}, ms (p50 / p95)", cells)
+    if models[0]["memory"]:
+        memories = [model["memory"] for model in models]
+        cells = [f"{decimal(m['peak_gb'], 2)} ({decimal(m['model_gb'], 2)})" for m in memories]
+        add("memória no pico, GB (a do modelo)", cells)
+    add("tokens por palavra", [decimal(m["tokenizer"]["tokens_per_word"]) for m in models])
+    return rows
+
+
+def difference_table(differences: list[dict[str, Any]], names: list[str]) -> str:
+    """As diferenças e quem foi melhor em cada uma."""
+    from src.evaluation.report import metric_label, with_interval
+    from src.evaluation.timing import table
+
+    rows = []
+    for row in differences:
+        chance = f", p = {decimal(row['p'])}" if row["p"] is not None else ""
+        winner = names[row["winner"] - 1] if row["winner"] else "sem diferença clara"
+        rows.append([metric_label(row["metric"]), with_interval(row) + chance, winner])
+    return table(["medida", f"{names[0]} menos {names[1]}", "melhor"], rows)

@@ -1,0 +1,75 @@
+"""Dois modelos lado a lado: a diferença em cada medida, com o seu próprio intervalo.
+
+Os dois viram os mesmos trechos e as mesmas perguntas, e o que se reamostra são os pares.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from src.evaluation import intervals, text_metrics
+from src.evaluation.data import GROUPS
+from src.evaluation.intervals import Estimate
+from src.evaluation.likelihood import UnitScores
+from src.evaluation.questions import ACCURACY_NAMES, Answered, grades
+
+SIGNIFICANT = 0.05  # p das comparações de BLEU e chrF
+
+
+@dataclass
+class Measured:
+    """O que se mediu de um modelo, com as partes de que a comparação precisa."""
+
+    scores: dict[str, UnitScores]
+    turns: list[Answered]
+    questions: list[Answered]
+    result: dict[str, Any]
+
+
+def differences(first: Measured, second: Measured) -> list[dict[str, Any]]:
+    """As diferenças entre os dois, medida a medida: o primeiro menos o segundo.
+
+    ``winner`` é 1, 2 ou, quando o intervalo inclui o zero (ou p é 0,05 ou mais), ``None``.
+    """
+    rows = []
+    for group in ("all", *GROUPS):
+        if group in first.scores and first.scores[group].bytes.sum():
+            a, b = first.scores[group], second.scores[group]
+            bits = [scores.nats / math.log(2) for scores in (a, b)]
+            found = intervals.ratio_difference(bits[0], bits[1], a.bytes)
+            rows.append(_difference(f"bits_per_byte.{group}", found, lower_is_better=True))
+    if first.turns:
+        rows += _answer_differences(first, second)
+    for name in ACCURACY_NAMES:
+        mine, other = (grades(found.questions, name) for found in (first, second))
+        if mine:
+            rows.append(_difference(f"questions.{name}", intervals.mean_difference(mine, other)))
+    return rows
+
+
+def _answer_differences(first: Measured, second: Measured) -> list[dict[str, Any]]:
+    references = [item.question.references[0] for item in first.turns]
+    mine, other = ([item.answer for item in found.turns] for found in (first, second))
+    p_values = text_metrics.paired_p_values(mine, other, references) if len(mine) > 1 else {}
+    rows: list[dict[str, Any]] = []
+    for name in ("bleu", "chrf"):
+        values = [found.result["answers"][name]["value"] for found in (first, second)]
+        gap, p = values[0] - values[1], p_values.get(name)
+        clear = p is not None and p < SIGNIFICANT and gap != 0
+        winner = (1 if gap > 0 else 2) if clear else None
+        rows.append(
+            {"metric": f"answers.{name}", **Estimate(gap).to_dict(), "p": p, "winner": winner}
+        )
+    a, b = text_metrics.rouge(mine, references), text_metrics.rouge(other, references)
+    for kind in text_metrics.ROUGE_TYPES:
+        rows.append(_difference(f"answers.{kind}", intervals.mean_difference(a[kind], b[kind])))
+    repeated = [[text_metrics.repetition(answer) for answer in side] for side in (mine, other)]
+    found = intervals.mean_difference(*repeated)
+    return [*rows, _difference("answers.repetition", found, lower_is_better=True)]
+
+
+def _difference(metric: str, found: Estimate, lower_is_better: bool = False) -> dict[str, Any]:
+    winner = None
+    if found.excludes_zero:
+        winner = 1 if (found.value < 0) == lower_is_better else 2
+    return {"metric": metric, **found.to_dict(), "p": None, "winner": winner}

@@ -1,0 +1,297 @@
+"""O modelo que se avalia: uma pasta Luna, ou a de qualquer modelo causal do transformers.
+
+Um ``Subject`` esconde a diferença entre os dois: sabe transformar texto e conversa em tokens, com
+os bytes de texto que cada parte representa, e um pedido em prompt.
+
+- Luna: o formato de conversa dos tokens de controle.
+- Os demais: a conversa como texto, ``Usuário: ...`` e ``Luna: ...``, uma fala por linha.
+
+Em conversas contam só as respostas, e só o texto delas, para que os dois sejam comparáveis.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.config.config import Config
+from src.evaluation.likelihood import Encoded
+from src.models.chat_format import Messages
+from src.models.model_files import CONFIG_FILE, read_json
+from src.models.tokenizer import LunaTokenizer
+from src.utils.documents import ROLE_LABELS, Document
+from src.utils.errors import ModelFormatError, ModelNotFoundError
+
+logger = logging.getLogger(__name__)
+
+UNIT_CHARS = 2000  # um texto maior que isto é comparado trecho a trecho
+MAX_WINDOW = 2048  # tokens; modelos de contexto maior são lidos em janelas deste tamanho
+_ANSWER_ENDS = tuple(f"\n{label}:" for label in ROLE_LABELS.values())
+
+
+class Subject:
+    """Um modelo aberto para avaliação.
+
+    Atributos:
+        name (str): como aparece nos resultados. folder (Path): de onde veio.
+        model: chamável com ``input_ids`` [B, L]. device (str): onde ele está.
+        context (int): tokens que cabem numa janela. vocab_size (int): V.
+        prefix_id (int): o token de início, antes do primeiro do texto.
+    """
+
+    def __init__(self, name: str, folder: Path, model: Any, prefix_id: int) -> None:
+        self.name, self.folder, self.model, self.prefix_id = name, folder, model, prefix_id
+        self.device = str(next(model.parameters()).device)
+        self.vocab_size = int(model.config.vocab_size)
+        self.context = min(context_length(model.config), MAX_WINDOW)
+        self.parameters = sum(p.numel() for p in model.parameters())
+
+    def encode(self, text: str) -> tuple[list[int], list[int]]:
+        """Os tokens de ``text``, nunca de controle, e o caractere em que cada um começa."""
+        raise NotImplementedError
+
+    def conversation(self, messages: Messages) -> Encoded:
+        """Uma conversa, em que contam as respostas."""
+        raise NotImplementedError
+
+    def prompt(self, messages: Messages) -> list[int]:
+        """Os tokens que pedem a resposta à última mensagem."""
+        raise NotImplementedError
+
+    def answer(self, ids: Sequence[int]) -> str:
+        """O texto da resposta nos tokens gerados."""
+        raise NotImplementedError
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """Os tokens que encerram uma resposta."""
+        raise NotImplementedError
+
+    def text(self, text: str) -> Encoded:
+        """Um texto corrido, em que todo token conta; longo, em trechos de ``UNIT_CHARS``."""
+        ids, starts = self.encode(text)
+        bounds = unit_starts(text)
+        pieces = [text[a:b] for a, b in zip(bounds, [*bounds[1:], len(text)])]
+        units: Any = np.searchsorted(bounds, starts, side="right") - 1 if starts else []
+        return Encoded(
+            [self.prefix_id, *ids],
+            [False, *[True] * len(ids)],
+            [0, *map(int, units)],
+            [len(piece.encode("utf-8")) for piece in pieces],
+        )
+
+    def document(self, document: Document, messages: Messages | None = None) -> Encoded:
+        """Um documento lido de arquivo; ``messages`` são as falas, quando é conversa."""
+        return self.conversation(messages) if messages else self.text(str(document))
+
+
+class LunaSubject(Subject):
+    """Um modelo Luna e o seu tokenizador."""
+
+    def __init__(self, name: str, folder: Path, model: Any, tokenizer: LunaTokenizer) -> None:
+        super().__init__(name, folder, model, tokenizer.eos_id)
+        self.tokenizer = tokenizer
+
+    def encode(self, text: str) -> tuple[list[int], list[int]]:
+        """Como em ``LunaTokenizer.encode_with_starts``."""
+        return self.tokenizer.encode_with_starts(text)
+
+    def conversation(self, messages: Messages) -> Encoded:
+        """O formato de conversa do LunaGPT; o token que fecha a resposta não conta."""
+        ids, answers = self.tokenizer.encode_chat(messages, return_assistant_mask=True)
+        scored = [a and token != self.tokenizer.eos_id for token, a in zip(ids, answers)]
+        return _one_unit(ids, scored, answer_bytes(messages))
+
+    def prompt(self, messages: Messages) -> list[int]:
+        """A conversa, terminada pelo token do assistente."""
+        return self.tokenizer.encode_chat(messages, add_generation_prompt=True)
+
+    def answer(self, ids: Sequence[int]) -> str:
+        """Sem tokens de controle."""
+        return self.tokenizer.decode(list(ids)).strip()
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """Fim de texto e começo de outro turno."""
+        return [self.tokenizer.eos_id, self.tokenizer.user_id, self.tokenizer.system_id]
+
+
+class PlainSubject(Subject):
+    """Um modelo causal do transformers, com o tokenizador da própria pasta."""
+
+    def __init__(self, name: str, folder: Path, model: Any, tokenizer: Any) -> None:
+        prefix = tokenizer.bos_token_id
+        prefix = tokenizer.eos_token_id if prefix is None else prefix
+        if prefix is None:
+            raise ModelFormatError(
+                f"O tokenizador de '{folder}' não tem token de início nem de fim (bos_token, "
+                "eos_token): o primeiro token do texto não teria de onde ser previsto. Defina um "
+                "deles em tokenizer_config.json."
+            )
+        super().__init__(name, folder, model, prefix)
+        self.tokenizer = tokenizer
+
+    def encode(self, text: str) -> tuple[list[int], list[int]]:
+        """Sem tokens especiais, nem os que o texto imite."""
+        found = self.tokenizer(
+            text,
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        return found["input_ids"], [start for start, _ in found["offset_mapping"]]
+
+    def conversation(self, messages: Messages) -> Encoded:
+        """As falas por extenso; conta o texto depois de ``Luna:``, com o espaço que o antecede."""
+        ids, scored = [self.prefix_id], [False]
+        for before, content in _spoken(messages):
+            for piece, counts in ((before, False), (content, True)):
+                tokens = self.encode(piece)[0]
+                ids += tokens
+                scored += [counts] * len(tokens)
+        return _one_unit(ids, scored, answer_bytes(messages))
+
+    def prompt(self, messages: Messages) -> list[int]:
+        """As falas por extenso, até ``Luna:``."""
+        pieces = _spoken([*messages, {"role": "assistant", "content": ""}])
+        text = "".join(before + content for before, content in pieces).rstrip(" ")
+        return [self.prefix_id, *self.encode(text)[0]]
+
+    def answer(self, ids: Sequence[int]) -> str:
+        """O que vem antes da próxima fala."""
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        ends = [text.find(mark) for mark in _ANSWER_ENDS]
+        return text[: min((end for end in ends if end >= 0), default=len(text))].strip()
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """O fim de texto, se há."""
+        return [t for t in [self.tokenizer.eos_token_id] if t is not None]
+
+
+def _one_unit(ids: list[int], scored: list[bool], byte_count: int) -> Encoded:
+    return Encoded(ids, scored, [0] * len(ids), [byte_count])
+
+
+def answer_bytes(messages: Messages) -> int:
+    """Bytes UTF-8 das respostas de uma conversa."""
+    answers = (m["content"] for m in messages if m["role"] == "assistant")
+    return sum(len(answer.encode("utf-8")) for answer in answers)
+
+
+def _spoken(messages: Messages) -> list[tuple[str, str]]:
+    """(o que vem antes, `` resposta``) de cada resposta, com as falas por extenso."""
+    pieces, before = [], ""
+    for message in messages:
+        before += f"{ROLE_LABELS[message['role']]}:"
+        if message["role"] == "assistant":
+            pieces.append((before, f" {message['content']}"))
+            before = "\n"
+        else:
+            before += f" {message['content']}\n"
+    return pieces
+
+
+def unit_starts(text: str, size: int = UNIT_CHARS) -> list[int]:
+    """Onde começa cada trecho: o texto cortado, em linhas ou espaços, a ``size`` caracteres."""
+    starts = [0]
+    while len(text) - starts[-1] > size:
+        begin, end = starts[-1], starts[-1] + size
+        cut = max(text.rfind("\n", begin + 1, end), text.rfind(" ", begin + size // 2, end))
+        starts.append(cut if cut > begin else end)
+    return starts
+
+
+def context_length(config: Any) -> int:
+    """Tokens do contexto de um modelo, pelo nome que a arquitetura lhe dá."""
+    for name in ("n_positions", "max_position_embeddings", "n_ctx", "max_sequence_length"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 1:
+            return value
+    logger.warning("O config.json não diz o contexto do modelo; usando %d tokens.", MAX_WINDOW)
+    return MAX_WINDOW
+
+
+# ---------------------------------------------------------------------- abrir
+
+
+def load_subject(folder: Path, name: str | None = None, device: str = "cpu") -> Subject:
+    """Abre a pasta de um modelo, Luna ou não. Nunca usa a rede nem executa código da pasta.
+
+    Erros:
+        ModelNotFoundError: não há ``config.json``.
+        ModelFormatError: os pesos ou o tokenizador faltam, estão danificados ou não estão em
+        safetensors.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG_FILE).is_file():
+        raise ModelNotFoundError(
+            f"Não há modelo em '{folder}': falta {CONFIG_FILE}. Confira o caminho."
+        )
+    kind = read_json(folder / CONFIG_FILE).get("model_type")
+    name = name or folder.resolve().name
+    if kind == "luna":
+        from src.models.luna_model import LunaModel
+
+        tokenizer = LunaTokenizer(Config()).load(folder / "tokenizer")
+        model: Any = LunaModel.from_pretrained(folder).to(device)
+        return LunaSubject(name, folder, model.eval(), tokenizer)
+    model = _load_plain_model(folder).to(device)
+    return PlainSubject(name, folder, model.eval(), _load_plain_tokenizer(folder))
+
+
+def _load_plain_model(folder: Path) -> Any:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    loaded: Any
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelFormatError(
+            f"'{folder}' não abriu como modelo de linguagem do transformers: {error}. São lidos "
+            "modelos causais com pesos em .safetensors."
+        ) from error
+    model, info = loaded
+    missing = sorted(info.get("missing_keys") or [])
+    if missing:
+        raise ModelFormatError(
+            f"Faltam pesos em '{folder}' ({len(missing)}; o primeiro é {missing[0]}): medir pesos "
+            "sorteados não diria nada."
+        )
+    return model
+
+
+def _load_plain_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    places = [folder, folder / "tokenizer"]
+    names = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
+    place = next((p for p in places if any((p / name).is_file() for name in names)), None)
+    if place is None:
+        raise ModelFormatError(
+            f"'{folder}' não tem tokenizador: esperado tokenizer.json, ou vocab.json e merges.txt, "
+            "nela ou em tokenizer/."
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            place, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # a biblioteca tokenizers só levanta Exception, sem subclasse
+        raise ModelFormatError(f"O tokenizador de '{place}' não abriu: {error}") from error
+    if not tokenizer.is_fast:
+        raise ModelFormatError(
+            f"O tokenizador de '{place}' é dos lentos, sem a posição de cada token no texto. "
+            "Grave-o como tokenizer.json."
+        )
+    return tokenizer
