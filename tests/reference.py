@@ -53,3 +53,19 @@ def context_loop(module, x, keep=None, persona=None):
             row.append(context)
         rows.append(torch.stack(row))
     return torch.stack(rows)
+
+
+@torch.no_grad()
+def nats_one_by_one(model, ids, window, stride):
+    """-ln p de cada token depois do primeiro, uma passada por token, só com o que a janela mostra.
+
+    O token ``t`` da primeira janela vê todos os anteriores; um de outra, desde o início da dela.
+    """
+    nats = []
+    for t in range(1, len(ids)):
+        start = 0
+        while start + window <= t:
+            start += stride
+        logits = model(input_ids=torch.tensor([ids[start:t]])).logits[0, -1]
+        nats.append(float(-torch.log_softmax(logits.double(), dim=-1)[ids[t]]))
+    return nats

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -27,12 +28,11 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     folders = [model_folder(name, config) for name in names]
     report = report_path(args, config, folders)
     limit = option(args.max_file_mb, config.training.max_file_mb)
-    data, reports = read_data(data_patterns(args, folders[0]), limit)
-    for item in reports:
-        for line in item.warnings():
-            print(line, file=sys.stderr)
-        for line in item.totals():
-            say(args, line)
+    data, problems, totals = read_data(data_patterns(args, folders[0]), limit)
+    for line in problems:
+        print(line, file=sys.stderr)
+    for line in totals:
+        say(args, line)
     settings = Settings(
         answers=option(args.max_answers, DEFAULT_ANSWERS),
         window=args.window,
@@ -115,14 +115,30 @@ def report_path(args: argparse.Namespace, config: Config, folders: list[Path]) -
         path = Path(args.report).expanduser()
         if path.is_dir() or path.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"--report '{args.report}': esperado um arquivo .html.")
-        return path
+        return require_writable(path)
     stem = "-".join([time.strftime("%Y%m%d-%H%M%S"), *(f.resolve().name for f in folders)])
     folder, copy = Path(config.paths.logs_dir) / "evaluation", 1
     path = folder / f"{stem}.html"
     while path.exists():  # dois no mesmo segundo
         copy += 1
         path = folder / f"{stem}-{copy}.html"
-    return path
+    return require_writable(path)
+
+
+def require_writable(path: Path) -> Path:
+    """``path``, se ali se pode gravar: melhor saber antes de minutos de medida.
+
+    Erros:
+        StorageError: a pasta não pode ser criada, ou não aceita arquivos.
+    """
+    from src.utils.atomic_io import storage_error
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise storage_error(error, path) from error
 
 
 # ---------------------------------------------------------------------- quem responde

@@ -3,7 +3,6 @@
 Ao contrário do treino, aqui nada é cortado nem tirado por ser repetido: mede-se o arquivo inteiro.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +11,6 @@ from src.evaluation.questions import Question, is_question_file, questions_of, r
 from src.utils.documents import Document, LoadReport, render_messages
 from src.utils.errors import DataError, NoDataError
 from src.utils.file_utils import expand_patterns, load_documents
-
-logger = logging.getLogger(__name__)
 
 GROUPS = ("texts", "conversations", "questions")
 
@@ -40,38 +37,43 @@ class EvaluationData:
 
 def read_data(
     patterns: Sequence[str], max_file_mb: float = 200.0
-) -> tuple[EvaluationData, list[LoadReport]]:
+) -> tuple[EvaluationData, list[str], list[str]]:
     """Lê tudo o que os padrões encontram; nada é cortado, nem tirado por ser repetido.
 
     Returns:
-        (dados, relatos de leitura)
+        (dados, linhas do que deu errado, linhas do que foi lido)
 
     Erros:
-        NoDataError, DataError: como em ``load_documents``.
+        NoDataError: um padrão não encontra nada, ou não há o que aproveitar.
+        DataError: nenhum arquivo pôde ser lido.
     """
-    data, report = EvaluationData(files=expand_patterns(patterns)), LoadReport()
+    data, warnings, totals = EvaluationData(files=expand_patterns(patterns)), [], list[str]()
     asked = [path for path in data.files if is_question_file(path)]
-    others = [path for path in data.files if path not in asked]
     for path in asked:
-        data.questions += read_questions(path, report)
-    reports = [report] if asked else []
+        report = LoadReport()
+        found = read_questions(path, report)
+        data.questions += found
+        warnings += report.warnings()
+        totals.append(f"{path}: {len(found)} perguntas.")
+    others = [path for path in data.files if path not in asked]
     if others:
         try:
-            documents, others_report = load_documents(
+            documents, report = load_documents(
                 others, max_file_mb=max_file_mb, deduplicate=False, segment=False
             )
         except DataError as error:
             if not data.questions:
                 raise
-            logger.warning("%s", error)
+            warnings.append(str(error))
         else:
             _add_documents(data, documents)
-            reports.append(others_report)
+            warnings += report.warnings()
+            totals += report.totals()
     _add_questions(data)
     if not (data.documents or data.questions):
-        listed = "".join(f"\n  {where}: {what}" for where, what in report.bad_records[:5])
+        listed = "".join(f"\n  {line}" for line in warnings)
         raise NoDataError(f"--data: nenhuma pergunta aproveitável.{listed}")
-    return data, reports
+    return data, warnings, totals
 
 
 def _add_documents(data: EvaluationData, documents: Sequence[Document]) -> None:

@@ -21,7 +21,7 @@ from src.evaluation.likelihood import Encoded
 from src.models.chat_format import Messages
 from src.models.model_files import CONFIG_FILE, read_json
 from src.models.tokenizer import LunaTokenizer
-from src.utils.documents import ROLE_LABELS, Document
+from src.utils.documents import ROLE_LABELS
 from src.utils.errors import ModelFormatError, ModelNotFoundError
 
 logger = logging.getLogger(__name__)
@@ -81,10 +81,6 @@ class Subject:
             [0, *map(int, units)],
             [len(piece.encode("utf-8")) for piece in pieces],
         )
-
-    def document(self, document: Document, messages: Messages | None = None) -> Encoded:
-        """Um documento lido de arquivo; ``messages`` são as falas, quando é conversa."""
-        return self.conversation(messages) if messages else self.text(str(document))
 
 
 class LunaSubject(Subject):

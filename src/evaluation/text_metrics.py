@@ -74,9 +74,9 @@ def _corpus_score(metric: Any, answers: Sequence[str], references: Sequence[str]
     found = metric.corpus_score(list(answers), [list(references)], n_bootstrap=resamples)
     if resamples == 1:
         return Estimate(float(found.score))
-    # a forma JSON é o que a biblioteca publica do intervalo
+    # a forma JSON é o que a biblioteca publica do intervalo; falta quando toda amostra dá zero
     values = json.loads(found.format(is_json=True, width=6, signature=str(metric.get_signature())))
-    middle, half = values["confidence_mean"], values["confidence_var"]
+    middle, half = values.get("confidence_mean", 0.0), values.get("confidence_var", 0.0)
     return Estimate(float(found.score), max(middle - half, 0.0), min(middle + half, 100.0))
 
 
@@ -97,7 +97,12 @@ def paired_p_values(
         n_samples=RESAMPLES,
     )()
     found: dict[str, Any] = scores
-    return {name: float(found[label][1].p_value) for name, label in _labels(found).items()}
+    return {name: _p_value(*found[label]) for name, label in _labels(found).items()}
+
+
+def _p_value(first: Any, second: Any) -> float:
+    """O p do segundo; 1 quando as duas medidas são iguais, caso em que a biblioteca dá quase 0."""
+    return 1.0 if first.score == second.score else float(second.p_value)
 
 
 def _labels(scores: dict[str, Any]) -> dict[str, str]:
