@@ -1,4 +1,4 @@
-"""O que os testes de avaliação dividem: um GPT-2 comum, minúsculo, salvo como o transformers salva."""
+"""O que os testes de avaliação dividem: um GPT-2 comum e um modelo Luna, minúsculos e salvos."""
 
 import pytest
 import torch

@@ -15,8 +15,8 @@ def row(size=32, ratio=1.0, spread=0.05, peer=100.0):
     return {
         "seq_len": size,
         "median_ms": ratio * peer,
-        "low_ms": 1.0,
-        "high_ms": 2.0,
+        "low_ms": 0.9 * ratio * peer,
+        "high_ms": 1.1 * ratio * peer,
         "first_token_ms": 1.0,
         "per_token_ms": 1.0,
         "peer_median_ms": peer,

@@ -50,3 +50,13 @@ def test_a_single_unit_and_equal_units_have_no_spread():
 def test_the_same_data_give_the_same_interval():
     values = np.random.default_rng(5).random(50)
     assert intervals.mean(values) == intervals.mean(values)
+
+
+def test_by_index_is_the_same_interval_for_a_mean():
+    values = np.random.default_rng(6).random(30)
+    found = intervals.by_index(30, lambda chosen: float(values[chosen].mean()))
+    assert found.value == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx(
+        (intervals.mean(values).low, intervals.mean(values).high)
+    )
+    assert intervals.by_index(1, lambda chosen: 7.0) == Estimate(7.0)

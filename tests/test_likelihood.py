@@ -43,7 +43,7 @@ def totals(subject, documents, window=64, stride=32, **options):
 
 
 def direct_nats(model, ids, window, stride):
-    """A soma de -ln p pela perda do próprio transformers, no laço de janelas da documentação dele."""
+    """A soma de -ln p pela perda do transformers, no laço de janelas da documentação dele."""
     total, previous = 0.0, 1
     for begin in range(0, len(ids), stride):
         end = min(begin + window, len(ids))

@@ -49,7 +49,7 @@ def test_listed_packages_are_the_ones_under_src_plus_the_bundled_data():
 
 def test_the_bundled_package_is_the_data_folder_with_everything_in_it():
     assert SETUPTOOLS["package-dir"] == {"": ".", "src.bundled": "data"}
-    assert SETUPTOOLS["package-data"] == {"src.bundled": ["**/*"]}
+    assert SETUPTOOLS["package-data"]["src.bundled"] == ["**/*"]
     assert (ROOT / "data" / "train").is_dir() and (ROOT / "data" / "valid").is_dir()
     assert not list((ROOT / "data").rglob("*.py"))
 
@@ -145,5 +145,10 @@ def test_the_wheel_creates_and_answers_far_from_the_source(wheel, tmp_path):
     assert created.returncode == 0 and "dados de exemplo" in created.stderr, created.stderr
     answered = python("-m", "main", "chat", "-p", "Olá", "--model", "X", "--config", "tiny.json")
     assert answered.returncode == 0 and answered.stdout.endswith("\n"), answered.stderr
+    data = str(bundled / "valid" / "texto.txt")
+    measured = python("-m", "main", "evaluate", "--model", "X", "--data", data, "--json")
+    assert measured.returncode == 0, measured.stderr
+    assert json.loads(measured.stdout)["memory"]["peak_gb"] > 0  # noutro processo, longe da fonte
+    assert Path(json.loads(measured.stdout)["report"]).read_text("utf-8").count("<svg") > 0
     assert sorted(os.listdir(elsewhere)) == ["tiny.json"]
     assert (tmp_path / "casa" / "models" / "X" / "config.json").is_file()

@@ -9,6 +9,7 @@ import inspect
 import os
 import tempfile
 import textwrap
+import time
 import unittest
 
 import pytest
@@ -20,6 +21,7 @@ from src.config.config import Config, ModelConfig
 from src.models.luna_model import LunaModel
 from src.models.tokenizer import LunaTokenizer
 from src.training.trainer import LunaTrainer
+from tests.cli_support import restored_globals
 from tests.conftest import DIALOGUES, SENTENCES, tiny_config
 
 INITIALISATION = """
@@ -117,6 +119,27 @@ for i, stage in enumerate(stages):
 """
 
 
+BENCHMARK = """
+def benchmark_inference_speed():
+    \"\"\"Mede velocidade de inferência em diferentes condições.\"\"\"
+    config = Config()
+    model = LunaModel.from_pretrained("models/benchmark")
+    tokenizer = LunaTokenizer(config)
+    tokenizer.load("models/benchmark/tokenizer")
+    
+    # Testar diferentes tamanhos de input
+    for seq_len in [32, 64, 128, 256]:
+        input_ids = torch.randint(0, 1000, (1, seq_len))
+        
+        # Medir tempo de inferência
+        start_time = time.time()
+        model.generate(input_ids, max_length=seq_len + 20)
+        inference_time = time.time() - start_time
+        
+        print(f"Seq len: {seq_len}, Tempo: {inference_time:.4f}s")
+"""
+
+
 def put_model(folder, name):
     """Um modelo pequeno, de contexto 256, em ``models/<name>`` dentro de ``folder``."""
     config = Config()
@@ -163,6 +186,18 @@ def test_new_domain_workflow_runs_as_printed(workplace, capsys):
     put_model(workplace, "LunaDominio")
     exec(DOMAIN_WORKFLOW, {})
     assert "Estágio 3/3" in capsys.readouterr().out
+
+
+def test_benchmark_runs_as_printed_after_create(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with restored_globals():
+        assert main.main(["create", "--name", "benchmark", "--quiet"]) == 0
+    names = {"torch": torch, "time": time, "Config": Config}
+    names |= {"LunaModel": LunaModel, "LunaTokenizer": LunaTokenizer}
+    exec(BENCHMARK, names)
+    names["benchmark_inference_speed"]()
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"Seq len: {n}" for n in (32, 64, 128, 256)]
 
 
 class TestReferenceLevels(unittest.TestCase):
@@ -313,5 +348,5 @@ def test_special_tokens_of_the_reference_are_in_the_vocabulary(tokenizer):
 
 
 def test_snippets_here_are_whole():
-    for snippet in (INITIALISATION, GENERATION, TRAINING, DOMAIN_WORKFLOW):
+    for snippet in (INITIALISATION, GENERATION, TRAINING, DOMAIN_WORKFLOW, BENCHMARK):
         compile(textwrap.dedent(snippet), "referencia", "exec")

@@ -277,7 +277,6 @@ def difference_table(differences: list[dict[str, Any]], names: list[str]) -> str
 
     rows = []
     for row in differences:
-        chance = f", p = {decimal(row['p'])}" if row["p"] is not None else ""
         winner = names[row["winner"] - 1] if row["winner"] else "sem diferença clara"
-        rows.append([metric_label(row["metric"]), with_interval(row) + chance, winner])
+        rows.append([metric_label(row["metric"]), with_interval(row), winner])
     return table(["medida", f"{names[0]} menos {names[1]}", "melhor"], rows)

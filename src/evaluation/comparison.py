@@ -13,8 +13,6 @@ from src.evaluation.intervals import Estimate
 from src.evaluation.likelihood import UnitScores
 from src.evaluation.questions import ACCURACY_NAMES, Answered, grades
 
-SIGNIFICANT = 0.05  # p das comparações de BLEU e chrF
-
 
 @dataclass
 class Measured:
@@ -29,7 +27,7 @@ class Measured:
 def differences(first: Measured, second: Measured) -> list[dict[str, Any]]:
     """As diferenças entre os dois, medida a medida: o primeiro menos o segundo.
 
-    ``winner`` é 1, 2 ou, quando o intervalo inclui o zero (ou p é 0,05 ou mais), ``None``.
+    ``winner`` é 1, 2 ou, quando o intervalo inclui o zero, ``None``.
     """
     rows = []
     for group in ("all", *GROUPS):
@@ -50,16 +48,10 @@ def differences(first: Measured, second: Measured) -> list[dict[str, Any]]:
 def _answer_differences(first: Measured, second: Measured) -> list[dict[str, Any]]:
     references = [item.question.references[0] for item in first.turns]
     mine, other = ([item.answer for item in found.turns] for found in (first, second))
-    p_values = text_metrics.paired_p_values(mine, other, references) if len(mine) > 1 else {}
     rows: list[dict[str, Any]] = []
-    for name in ("bleu", "chrf"):
-        values = [found.result["answers"][name]["value"] for found in (first, second)]
-        gap, p = values[0] - values[1], p_values.get(name)
-        clear = p is not None and p < SIGNIFICANT and gap != 0
-        winner = (1 if gap > 0 else 2) if clear else None
-        rows.append(
-            {"metric": f"answers.{name}", **Estimate(gap).to_dict(), "p": p, "winner": winner}
-        )
+    for name, measure in (("bleu", text_metrics.bleu), ("chrf", text_metrics.chrf)):
+        gap = measure(mine, references).minus(measure(other, references))
+        rows.append(_difference(f"answers.{name}", gap))
     a, b = text_metrics.rouge(mine, references), text_metrics.rouge(other, references)
     for kind in text_metrics.ROUGE_TYPES:
         rows.append(_difference(f"answers.{kind}", intervals.mean_difference(a[kind], b[kind])))
@@ -72,4 +64,4 @@ def _difference(metric: str, found: Estimate, lower_is_better: bool = False) -> 
     winner = None
     if found.excludes_zero:
         winner = 1 if (found.value < 0) == lower_is_better else 2
-    return {"metric": metric, **found.to_dict(), "p": None, "winner": winner}
+    return {"metric": metric, **found.to_dict(), "winner": winner}

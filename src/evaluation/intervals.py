@@ -53,20 +53,37 @@ def estimate(statistic: Statistic, *samples: Sequence[float] | np.ndarray) -> Es
     value = float(statistic(*arrays, axis=-1))
     if len(arrays[0]) < 2:
         return Estimate(value)
-    if len(set(zip(*(array.tolist() for array in arrays)))) == 1:  # unidades iguais: sem variação
-        return Estimate(value, value, value)
+    return _estimate(value, arrays, statistic, vectorized=True)
+
+
+def by_index(count: int, statistic: Callable[[np.ndarray], float]) -> Estimate:
+    """Como ``estimate``, para o que não é uma conta do NumPy.
+
+    Args:
+        count: quantas unidades há. statistic: a medida das de índices dados, que se repetem.
+    """
+    everything = np.arange(count)
+    value = float(statistic(everything))
+    if count < 2:
+        return Estimate(value)
+    return _estimate(value, [everything], statistic, vectorized=False)
+
+
+def _estimate(
+    value: float, samples: list[np.ndarray], statistic: Statistic, vectorized: bool
+) -> Estimate:
     from scipy.stats import bootstrap
 
     found = bootstrap(
-        arrays,
+        samples,
         statistic,
         paired=True,
-        vectorized=True,
+        vectorized=vectorized,
         n_resamples=RESAMPLES,
         batch=_BATCH,
         confidence_level=CONFIDENCE,
         method="percentile",
-        rng=np.random.default_rng(0),
+        rng=np.random.default_rng(0),  # o mesmo sorteio sempre
     ).confidence_interval
     return Estimate(value, float(found.low), float(found.high))
 

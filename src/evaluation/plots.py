@@ -38,7 +38,8 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, list[An
 def _svg(figure: Any) -> str:
     """A figura como texto ``<svg>...</svg>``."""
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None})
+    unnamed = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(stream, format="svg", metadata=unnamed)
     text = stream.getvalue()
     return text[text.index("<svg") :]
 
