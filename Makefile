@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check bench install install-dev clean
+.PHONY: demo test check bench bench-quick install install-dev clean
 
 $(VENV)/.installed: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Não encontrei $(PYTHON). Instale o Python 3.11 ou rode: make PYTHON=python3 ..."; exit 2; }
@@ -35,7 +35,10 @@ check: $(VENV)/.installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" lint-imports
 	$(BIN)/python scripts/check_data.py
 
-bench: $(VENV)/.installed-dev
+bench-quick: $(VENV)/.installed-dev
+	$(BIN)/python main.py benchmark --quick
+
+bench: bench-quick
 	$(BIN)/python benchmarks/tokenizer.py --quick
 	$(BIN)/python benchmarks/components.py --quick
 	$(BIN)/python benchmarks/presets.py

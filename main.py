@@ -197,7 +197,7 @@ def _benchmark(parser: argparse.ArgumentParser) -> None:
         metavar="N",
     )
     add(parser, "--repeats", "rodadas (25)", type=positive_integer, metavar="N")
-    add(parser, "--quick", "só 7 rodadas", action="store_true")
+    add(parser, "--quick", "só o menor e o maior prompt", action="store_true")
     _device(parser)
 
 

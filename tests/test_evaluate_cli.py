@@ -267,17 +267,28 @@ def fast_benchmark(monkeypatch):
 
 
 def test_benchmark_shows_records_and_compares(luna, fast_benchmark):
-    first = luna("benchmark", "--quick", "--repeats", "3")
+    first = luna("benchmark", "--repeats", "3")
     assert first.code == 0, first.err
     assert "razão sobre o par" in first.out and "Primeira medição desta série" in first.out
     sizes = [int(n) for n in re.findall(r"^\| (\d+) +\|", first.out, re.MULTILINE)]
     assert sizes == [32, 44]  # o contexto é de 64 tokens, e 20 são gerados
-    second = luna("benchmark", "--quick", "--repeats", "3", "--json").json
+    second = luna("benchmark", "--repeats", "3", "--json").json
     assert [row["seq_len"] for row in second["comparison"]["rows"]] == [32, 44]
     records = read(luna.home / "logs" / "benchmarks.jsonl")
     assert len(records) == 2 and records[1]["rows"] == second["rows"]
     page = (luna.home / "logs" / "benchmarks.html").read_text("utf-8")
     assert page.count("<svg") == 2 and "Ao longo do tempo" in page
+
+
+def test_quick_benchmark_keeps_the_shortest_and_the_longest_prompt(luna, monkeypatch):
+    from tests.conftest import make_model, tiny_config
+
+    wide = make_model(tiny_config(n_positions=150))
+    monkeypatch.setattr(benchmark_command, "random_nano", lambda: wide)
+    quick, full = (luna("benchmark", "--repeats", "1", "--json", *f) for f in (["--quick"], []))
+    assert [row["seq_len"] for row in quick.json["rows"]] == [32, 130]
+    assert [row["seq_len"] for row in full.json["rows"]] == [32, 64, 128, 130]
+    assert [row["seq_len"] for row in full.json["comparison"]["rows"]] == [32, 130]
 
 
 def test_benchmark_takes_names_folders_and_the_default_model(trained, tokenizer):

@@ -61,7 +61,7 @@ def prepared_folder(tmp_path, monkeypatch, tokenizer):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", [*READMES, "docs/avaliacao.md"])
 def test_python_snippets_run_in_order(name, prepared_folder, capsys):
     namespace: dict = {"__name__": "readme"}
     snippets = fenced(name, "python")

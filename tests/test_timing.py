@@ -7,7 +7,15 @@ from src.evaluation import speed as speed_module
 from src.evaluation.latency import measure_latency, percentiles, time_generation
 from src.evaluation.memory import measure_memory
 from src.evaluation.speed import gpt2_peer, inference_speed, prompt_lengths, verdict
-from src.evaluation.timing import Spread, against, interleaved, machine, machine_line, measure_pairs
+from src.evaluation.timing import (
+    MIN_REPEATS,
+    Spread,
+    against,
+    interleaved,
+    machine,
+    machine_line,
+    measure_pairs,
+)
 from src.utils.errors import LunaError
 from tests import evaluation_support
 from tests.conftest import make_model, tiny_config
@@ -62,7 +70,7 @@ def test_rounds_are_interleaved_and_warmup_does_not_count():
 def test_rounds_stop_at_the_time_limit_but_not_before_the_minimum():
     seen = []
     found = interleaved({"x": lambda: 1}, 50, max_seconds=0, on_round=lambda *n: seen.append(n))
-    assert found == {"x": [1] * 5} and seen[-1] == (5, 50)
+    assert found == {"x": [1] * MIN_REPEATS} and seen[-1] == (MIN_REPEATS, 50)
 
 
 def test_machine_says_what_matters_and_not_who():
@@ -175,7 +183,7 @@ def test_every_prompt_length_is_seen_in_every_round(tokenizer, monkeypatch):
         return GenerationTime(1.0, (1.0,) * (new_tokens - 1), 10.0 if mine else 20.0)
 
     monkeypatch.setattr(speed_module, "time_generation", fake)
-    rows = inference_speed(model, gpt2_peer(model.config), 100, repeats=6)
+    rows = inference_speed(model, gpt2_peer(model.config), prompt_lengths(100), repeats=6)
     one_round = [(mine, size) for size in (32, 64, 80) for mine in (True, False)]
     assert calls == one_round * 8
     assert [row["seq_len"] for row in rows] == [32, 64, 80]
@@ -185,7 +193,9 @@ def test_every_prompt_length_is_seen_in_every_round(tokenizer, monkeypatch):
 
 def test_the_full_context_really_runs(tokenizer):
     model = make_model(tiny_config(tokenizer, use_state_space=True))
-    rows = inference_speed(model, gpt2_peer(model.config), 64, repeats=1, new_tokens=4)
+    rows = inference_speed(
+        model, gpt2_peer(model.config), prompt_lengths(64, 4), repeats=1, new_tokens=4
+    )
     assert rows[-1]["seq_len"] == 60 and rows[-1]["median_ms"] > 0
 
 

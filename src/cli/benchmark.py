@@ -10,7 +10,7 @@ from src.config.config import Config
 from src.utils.numbers import decimal
 
 DEFAULT_NAME = "benchmark"  # o modelo da referência
-REPEATS, QUICK_REPEATS = 25, 7
+REPEATS = 25  # com menos, duas medições seguidas nem sempre concordam (docs/LOG.md)
 MAX_SECONDS, QUICK_SECONDS = 240.0, 60.0  # modelos grandes fazem menos rodadas
 HISTORY_FILE = "benchmarks.jsonl"
 PAGE_FILE = "benchmarks.html"
@@ -110,15 +110,18 @@ def new_tokens(context: int) -> int:
 
 def measure(args: argparse.Namespace, model: Any, context: int) -> list[dict[str, Any]]:
     """As linhas de ``inference_speed``."""
-    from src.evaluation.speed import gpt2_peer, inference_speed
+    from src.evaluation.speed import gpt2_peer, inference_speed, prompt_lengths
 
     progress = progress_line(args)
+    lengths = prompt_lengths(context, new_tokens(context))
+    if args.quick:
+        lengths = sorted({lengths[0], lengths[-1]})
     peer = gpt2_peer(model.config).to(next(model.parameters()).device)
     return inference_speed(
         model,
         peer,
-        context,
-        option(args.repeats, QUICK_REPEATS if args.quick else REPEATS),
+        lengths,
+        option(args.repeats, REPEATS),
         QUICK_SECONDS if args.quick else MAX_SECONDS,
         new_tokens(context),
         lambda done, wanted: progress(f"rodada {done} de {wanted}"),

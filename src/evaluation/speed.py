@@ -5,7 +5,7 @@ dimensões gerado pelo transformers na mesma rodada. As rodadas passam por todos
 dois modelos, de modo que cada tamanho é visto ao longo de toda a medição.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -51,13 +51,17 @@ def gpt2_peer(config: Any) -> Any:
 def inference_speed(
     model: Any,
     peer: Any,
-    context: int,
+    lengths: Sequence[int],
     repeats: int,
     max_seconds: float = float("inf"),
     new_tokens: int = NEW_TOKENS,
     on_round: Callable[[int, int], object] | None = None,
 ) -> list[dict[str, Any]]:
     """Mede ``model`` e ``peer`` em cada tamanho de prompt.
+
+    Args:
+        lengths: tokens dos prompts, como em ``prompt_lengths``.
+        repeats, max_seconds, on_round: ver ``interleaved``.
 
     Returns:
         Uma linha por tamanho: ``seq_len``; ``median_ms``, ``low_ms`` e ``high_ms`` do total;
@@ -67,7 +71,7 @@ def inference_speed(
     generator = torch.Generator().manual_seed(0)
     prompts = {
         length: torch.randint(0, model.config.vocab_size, (length,), generator=generator).tolist()
-        for length in prompt_lengths(context, new_tokens)
+        for length in lengths
     }
     functions: dict[Any, Callable[[], GenerationTime]] = {}
     for length, ids in prompts.items():

@@ -10,6 +10,7 @@ Em conversas contam só as respostas, e só o texto delas, para que os dois seja
 """
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ MAX_WINDOW = 2048  # tokens; modelos de contexto maior são lidos em janelas des
 _ANSWER_ENDS = tuple(f"\n{label}:" for label in ROLE_LABELS.values())
 
 
-class Subject:
+class Subject(ABC):
     """Um modelo aberto para avaliação.
 
     Atributos:
@@ -43,31 +44,31 @@ class Subject:
 
     def __init__(self, name: str, folder: Path, model: Any, prefix_id: int) -> None:
         self.name, self.folder, self.model, self.prefix_id = name, folder, model, prefix_id
-        self.device = str(next(model.parameters()).device)
+        self.device = str(next(model.parameters()).device.type)
         self.vocab_size = int(model.config.vocab_size)
         self.context = min(context_length(model.config), MAX_WINDOW)
         self.parameters = sum(p.numel() for p in model.parameters())
 
+    @abstractmethod
     def encode(self, text: str) -> tuple[list[int], list[int]]:
         """Os tokens de ``text``, nunca de controle, e o caractere em que cada um começa."""
-        raise NotImplementedError
 
+    @abstractmethod
     def conversation(self, messages: Messages) -> Encoded:
         """Uma conversa, em que contam as respostas."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prompt(self, messages: Messages) -> list[int]:
         """Os tokens que pedem a resposta à última mensagem."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, ids: Sequence[int]) -> str:
         """O texto da resposta nos tokens gerados."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def stop_ids(self) -> list[int]:
         """Os tokens que encerram uma resposta."""
-        raise NotImplementedError
 
     def text(self, text: str) -> Encoded:
         """Um texto corrido, em que todo token conta; longo, em trechos de ``UNIT_CHARS``."""

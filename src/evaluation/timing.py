@@ -20,7 +20,7 @@ from typing import Any
 from src.utils.numbers import decimal
 
 SPREAD = (10, 90)  # percentis
-MIN_REPEATS = 5  # rodadas que contam, por mais que demorem
+MIN_REPEATS = 10  # rodadas que contam, por mais que demorem
 
 
 @dataclass(frozen=True)
