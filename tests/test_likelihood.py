@@ -10,15 +10,18 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 
 import src.models.luna_model  # noqa: F401  (registra a classe nas Auto*)
+from benchmarks.tokenizer import GPT2_PATTERN
 from src.evaluation.likelihood import Encoded, UnitScores, score, sliding_windows
 from src.evaluation.subject import (
     UNIT_CHARS,
     LunaSubject,
     PlainSubject,
+    blocks,
     load_subject,
     unit_starts,
 )
 from src.models.tokenizer import LunaTokenizer
+from src.models.tokenizer_training import train_bpe, train_words
 from src.utils.errors import ModelFormatError, ModelNotFoundError
 from tests import evaluation_support
 from tests.conftest import SENTENCES, make_model, tiny_config
@@ -27,6 +30,8 @@ from tests.reference import nats_one_by_one
 
 gpt2_folder, luna_folder = evaluation_support.gpt2_folder, evaluation_support.luna_folder
 
+GPT2_ENCODER = train_words(["a água o mar, ção 1.600 x"] * 9, 300, 2, GPT2_PATTERN)
+LUNA_ENCODER = train_bpe(["a água o mar, ção 1.600 x"] * 9, 300, 2, 0.2)
 TEXT = " ".join(SENTENCES * 3)  # bem maior que o contexto de 64 tokens
 CHAT = [
     {"role": "system", "content": "Seja breve."},
@@ -128,7 +133,7 @@ def test_luna_folder_equals_a_direct_computation(tmp_path, tokenizer, switches):
 def test_short_text_equals_one_pass_of_the_model(luna_folder):
     subject = load_subject(luna_folder)
     encoded = subject.text(SENTENCES[0])
-    ids = torch.tensor([encoded.ids])
+    ids = torch.tensor(encoded.ids).long()[None]
     with torch.no_grad():
         loss = float(subject.model(ids, labels=ids).loss)
     assert totals(subject, [encoded]).loss == pytest.approx(loss, rel=1e-5)
@@ -138,7 +143,8 @@ def test_short_text_equals_one_pass_of_the_model(luna_folder):
 def test_windows_equal_one_pass_per_token(tokenizer, window, stride):
     model = make_model(tiny_config(tokenizer, use_state_space=True, use_moe=True)).eval()
     ids = [tokenizer.eos_id, *tokenizer.encode(" ".join(SENTENCES[:2]))]
-    encoded = Encoded(ids, [False, *[True] * (len(ids) - 1)], [0] * len(ids), [1])
+    scored = np.arange(len(ids)) > 0
+    encoded = Encoded(np.array(ids), scored, np.zeros(len(ids), int), np.array([1]))
     (found,) = score(model, [encoded], window, stride, tokenizer.get_vocab_size())
     slow = nats_one_by_one(model, ids, window, stride)
     assert found[0] == 0 and np.abs(found[1:] - slow).max() < 1e-4
@@ -193,7 +199,7 @@ def test_models_of_other_vocabularies_are_measured_on_the_same_bytes(tmp_path, t
     for subject in subjects:
         encoded = [*map(subject.text, documents), subject.conversation(messages)]
         results.append(totals(subject, encoded))
-        units.append([count for item in encoded for count in item.unit_bytes])
+        units.append([int(count) for item in encoded for count in item.unit_bytes])
     assert results[0].bytes == results[1].bytes
     assert results[0].tokens != results[1].tokens
     assert units[0] == units[1]
@@ -230,7 +236,27 @@ def test_unit_starts_cover_the_text_in_pieces_no_longer_than_asked(text, size):
 
 
 def test_a_short_text_is_a_single_unit(luna_folder):
-    assert load_subject(luna_folder).text("a" * UNIT_CHARS).unit_bytes == [UNIT_CHARS]
+    assert load_subject(luna_folder).text("a" * UNIT_CHARS).unit_bytes.tolist() == [UNIT_CHARS]
+
+
+@given(st.lists(st.sampled_from(["a água", " o mar,", "\n", "\n\n", "  ", "1.600", "ção\t", "x"])))
+def test_a_text_encoded_in_blocks_has_the_tokens_of_the_whole(pieces):
+    text = "".join(pieces)
+    for encoder in (GPT2_ENCODER, LUNA_ENCODER):
+        whole = encoder.encode(text, add_special_tokens=False)
+        ids, starts = [], []
+        for begin, block in blocks(text, size=3):
+            found = encoder.encode(block, add_special_tokens=False)
+            ids += found.ids
+            starts += [begin + start for start, _ in found.offsets]
+        assert ids == whole.ids
+        assert starts == [start for start, _ in whole.offsets]
+
+
+def test_blocks_are_cut_only_at_lone_line_breaks():
+    text = "abc\ndef\n\nghi\n jkl\nmno"
+    assert list(blocks(text, 2)) == [(0, "abc\n"), (4, "def\n\nghi\n jkl\n"), (18, "mno")]
+    assert list(blocks("sem quebra nenhuma", 3)) == [(0, "sem quebra nenhuma")]
 
 
 # ---------------------------------------------------------------------- conversas

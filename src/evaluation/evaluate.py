@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 ANSWER_TOKENS = 64  # o máximo de cada resposta
 LATENCY_TOKENS, LATENCY_PROMPTS = 32, 20
+FERTILITY_CHARS = 500_000
 SIMILARITY_NAMES = ("bleu", "chrf", *text_metrics.ROUGE_TYPES)
 
 Progress = Callable[[str], object]
@@ -217,7 +218,11 @@ def questions_json(graded: Sequence[Answered]) -> dict[str, Any]:
 
 
 def fertility(subject: Subject, texts: Sequence[str]) -> dict[str, float | int]:
-    """Quantos tokens o tokenizador gasta: por palavra (o que há entre espaços) e por byte."""
+    """Quantos tokens o tokenizador gasta: por palavra (o que há entre espaços) e por byte.
+
+    De um texto maior que ``FERTILITY_CHARS`` vale o começo.
+    """
+    texts = [text[:FERTILITY_CHARS] for text in texts]
     tokens = sum(len(subject.encode(text)[0]) for text in texts)
     word_count = sum(len(text.split()) for text in texts)
     byte_count = sum(len(text.encode("utf-8")) for text in texts)
@@ -236,7 +241,7 @@ def latency_prompts(subject: Subject, data: EvaluationData, count: int) -> list[
     if asked:
         prompts = [subject.prompt(question.messages) for question in asked[:count]]
     else:
-        prompts = [list(subject.text(text[:400]).ids) for text in data.documents[:count]]
+        prompts = [subject.text(text[:400]).ids.tolist() for text in data.documents[:count]]
     return [prompts[i % len(prompts)][-room:] for i in range(count)]
 
 

@@ -85,21 +85,21 @@ def measure(
 class Encoded:
     """Um documento em tokens.
 
-    ids: [n]; o primeiro é o token de início e nunca é avaliado.
+    ids: [n] inteiros; o primeiro é o token de início e nunca é avaliado.
     scored: [n], se o token é avaliado.
     unit: [n], a que trecho do documento o token pertence, de 0 a U - 1.
     unit_bytes: [U], bytes UTF-8 do que é avaliado em cada trecho.
     """
 
-    ids: Sequence[int]
-    scored: Sequence[bool]
-    unit: Sequence[int]
-    unit_bytes: Sequence[int]
+    ids: np.ndarray
+    scored: np.ndarray
+    unit: np.ndarray
+    unit_bytes: np.ndarray
 
     @property
     def tokens(self) -> int:
         """Quantos tokens são avaliados."""
-        return sum(self.scored)
+        return int(self.scored.sum())
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _batches(
         item
         for index, document in enumerate(documents)
         for item in sliding_windows(len(document.ids), window, stride, index)
-        if any(document.scored[item.first : item.end])
+        if document.scored[item.first : item.end].any()
     ]
     windows.sort(key=lambda item: (item.start - item.end, item.document, item.start))
     done = 0
@@ -212,15 +212,15 @@ def _rows(documents: Sequence[Encoded], batch: Sequence[Window]) -> tuple[Tensor
     O preenchimento fica à direita: o modelo é causal, e nada antes dele o vê.
     """
     length = max(item.end - item.start for item in batch)
-    ids = torch.zeros(len(batch), length, dtype=torch.long)
-    targets = torch.full((len(batch), length - 1), -100)
+    ids = np.zeros((len(batch), length), dtype=np.int64)
+    targets = np.full((len(batch), length - 1), -100)
     for row, item in enumerate(batch):
         document, size = documents[item.document], item.end - item.start
-        ids[row, :size] = torch.tensor(document.ids[item.start : item.end])
-        new = slice(item.first - item.start - 1, size - 1)
-        scored = torch.tensor(document.scored[item.first : item.end])
-        targets[row, new] = torch.where(scored, ids[row, item.first - item.start : size], -100)
-    return ids, targets
+        ids[row, :size] = document.ids[item.start : item.end]
+        scored = document.scored[item.first : item.end]
+        new = targets[row, item.first - item.start - 1 : size - 1]
+        new[scored] = document.ids[item.first : item.end][scored]
+    return torch.from_numpy(ids), torch.from_numpy(targets)
 
 
 @dataclass(frozen=True)
@@ -240,11 +240,10 @@ class UnitScores:
         """Soma por trecho o que ``score`` deu por token."""
         sums, tokens, sizes = [], [], []
         for document, values in zip(documents, nats):
-            units, count = np.asarray(document.unit), len(document.unit_bytes)
+            units, count = document.unit, len(document.unit_bytes)
             sums.append(np.bincount(units, weights=values, minlength=count))
-            scored = np.asarray(document.scored, dtype=np.float64)
-            tokens.append(np.bincount(units, weights=scored, minlength=count))
-            sizes.append(np.asarray(document.unit_bytes, dtype=np.float64))
+            tokens.append(np.bincount(units, weights=document.scored, minlength=count))
+            sizes.append(document.unit_bytes.astype(np.float64))
         empty = [np.zeros(0)]
         return cls(*(np.concatenate(parts or empty) for parts in (sums, tokens, sizes)))
 

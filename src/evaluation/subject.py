@@ -10,8 +10,9 @@ Em conversas contam só as respostas, e só o texto delas, para que os dois seja
 """
 
 import logging
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from src.utils.errors import ModelFormatError, ModelNotFoundError
 
 logger = logging.getLogger(__name__)
 
+BLOCK_CHARS = 1 << 19  # codificar um texto pede umas 140 vezes o tamanho dele em memória
 UNIT_CHARS = 2000  # um texto maior que isto é comparado trecho a trecho
 MAX_WINDOW = 2048  # tokens; modelos de contexto maior são lidos em janelas deste tamanho
+_LONE_BREAK = re.compile(r"(?<=\S)\n(?=\S)")
 _ANSWER_ENDS = tuple(f"\n{label}:" for label in ROLE_LABELS.values())
 
 
@@ -72,16 +75,18 @@ class Subject(ABC):
 
     def text(self, text: str) -> Encoded:
         """Um texto corrido, em que todo token conta; longo, em trechos de ``UNIT_CHARS``."""
-        ids, starts = self.encode(text)
+        ids, starts = [np.array([self.prefix_id], np.int32)], [np.zeros(1, np.int64)]
+        for begin, block in blocks(text):
+            found = self.encode(block)
+            ids.append(np.array(found[0], np.int32))
+            starts.append(np.array(found[1], np.int64) + begin)
         bounds = unit_starts(text)
         pieces = [text[a:b] for a, b in zip(bounds, [*bounds[1:], len(text)])]
-        units: Any = np.searchsorted(bounds, starts, side="right") - 1 if starts else []
-        return Encoded(
-            [self.prefix_id, *ids],
-            [False, *[True] * len(ids)],
-            [0, *map(int, units)],
-            [len(piece.encode("utf-8")) for piece in pieces],
-        )
+        units = np.searchsorted(bounds, np.concatenate(starts), side="right") - 1
+        scored = np.ones(len(units), dtype=bool)
+        scored[0] = False
+        sizes = [len(piece.encode("utf-8")) for piece in pieces]
+        return Encoded(np.concatenate(ids), scored, units, np.array(sizes))
 
 
 class LunaSubject(Subject):
@@ -171,7 +176,8 @@ class PlainSubject(Subject):
 
 
 def _one_unit(ids: list[int], scored: list[bool], byte_count: int) -> Encoded:
-    return Encoded(ids, scored, [0] * len(ids), [byte_count])
+    units = np.zeros(len(ids), dtype=np.int64)
+    return Encoded(np.array(ids, np.int32), np.array(scored, bool), units, np.array([byte_count]))
 
 
 def answer_bytes(messages: Messages) -> int:
@@ -191,6 +197,23 @@ def _spoken(messages: Messages) -> list[tuple[str, str]]:
         else:
             before += f" {message['content']}\n"
     return pieces
+
+
+def blocks(text: str, size: int = BLOCK_CHARS) -> Iterator[tuple[int, str]]:
+    """(onde começa, pedaço): o texto em partes que se codificam uma a uma, poupando memória.
+
+    O corte fica depois de uma quebra de linha sozinha entre dois caracteres visíveis: ali os cortes
+    do GPT-2 e do LunaGPT já separam as peças, e os tokens são os do texto inteiro. Um texto sem tais
+    quebras não é cortado.
+    """
+    start = 0
+    while len(text) - start > size:
+        match = _LONE_BREAK.search(text, start + size)
+        if match is None:
+            break
+        yield start, text[start : match.end()]
+        start = match.end()
+    yield start, text[start:]
 
 
 def unit_starts(text: str, size: int = UNIT_CHARS) -> list[int]:
