@@ -203,8 +203,8 @@ def blocks(text: str, size: int = BLOCK_CHARS) -> Iterator[tuple[int, str]]:
     """(onde começa, pedaço): o texto em partes que se codificam uma a uma, poupando memória.
 
     O corte fica depois de uma quebra de linha sozinha entre dois caracteres visíveis: ali os cortes
-    do GPT-2 e do LunaGPT já separam as peças, e os tokens são os do texto inteiro. Um texto sem tais
-    quebras não é cortado.
+    do GPT-2 e do LunaGPT já separam as peças, e os tokens são os do texto inteiro. Um texto que não
+    tem dessas quebras fica inteiro.
     """
     start = 0
     while len(text) - start > size:
