@@ -135,6 +135,7 @@ def write_model_card(
         "```bash",
         f"python main.py chat --model {name}",
         f"python main.py train --model {name} --epochs 3",
+        f"python main.py evaluate --model {name}",
         "```",
         "",
     ]
