@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from src.cli.evaluate import model_folder, progress_line
-from src.cli.runner import option, quiet_libraries, say
+from src.cli.runner import option, quiet_libraries, say, use_cores
 from src.config.config import Config
 from src.utils.numbers import decimal
 
@@ -49,15 +49,12 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
 
 def open_model(args: argparse.Namespace, config: Config) -> tuple[Any, dict[str, Any], str]:
     """O modelo a medir, o que o descreve e o dispositivo."""
-    import torch
-
     from src.evaluation.subject import load_subject
-    from src.utils.hardware_utils import detect_hardware, resolve_device
+    from src.utils.hardware_utils import resolve_device
     from src.utils.model_store import ModelStore
 
     device = resolve_device(option(args.device, "auto"))
-    if device == "cpu":
-        torch.set_num_threads(max(detect_hardware().cpu_count, 1))
+    use_cores(device)
     name = args.model
     if name is None and DEFAULT_NAME in ModelStore(config.paths.models_dir).names():
         name = DEFAULT_NAME
@@ -130,20 +127,10 @@ def measure(args: argparse.Namespace, model: Any, context: int) -> list[dict[str
 
 def screen(record: dict[str, Any], comparison: dict[str, Any] | None) -> str:
     """A tabela e o que mudou desde a última medição."""
-    from src.evaluation.speed import PEER_NAME, ratio_spread, verdict
-    from src.evaluation.timing import Spread, table
+    from src.evaluation.speed import PEER_NAME, displayed
+    from src.evaluation.timing import table
 
-    rows = [
-        [
-            row["seq_len"],
-            Spread(row["median_ms"], row["low_ms"], row["high_ms"]).text(),
-            decimal(row["first_token_ms"], 1),
-            decimal(row["per_token_ms"], 2),
-            ratio_spread(row).text(3),
-            verdict(row),
-        ]
-        for row in record["rows"]
-    ]
+    rows = [list(displayed(row).values()) for row in record["rows"]]
     header = ["prompt", "ms", "1º token, ms", "cada token, ms", "razão sobre o par", "mais rápido"]
     rounds = record["rows"][0]["repeats"]
     lines = [

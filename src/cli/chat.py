@@ -5,7 +5,7 @@ import sys
 import time
 from typing import Any
 
-from src.cli.runner import option, quiet_libraries, say
+from src.cli.runner import option, quiet_libraries, say, use_cores
 from src.config.config import Config
 from src.utils.errors import ModelNotFoundError, UsageError
 from src.utils.logging_utils import is_interactive
@@ -34,15 +34,10 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any] | None:
 
 def open_chat(args: argparse.Namespace, config: Config, model: str, persona: str) -> Any:
     """Carrega o modelo, com as threads que a máquina (ou ``--lightweight``) permite."""
-    import torch
-
     from src.chat.luna_chat import LunaChat
-    from src.utils.hardware_utils import detect_hardware
 
     chat = LunaChat(model, config, persona, option(args.device, "auto"))
-    if chat.device == "cpu":
-        threads = max(detect_hardware().cpu_count, 1)
-        torch.set_num_threads(max(threads - 1, 1) if args.lightweight else threads)
+    use_cores(chat.device, args.lightweight)
     if args.lightweight:
         say(args, "Modo leve: um núcleo fica livre; os pesos do modelo não mudam.")
     return chat

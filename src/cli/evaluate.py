@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from src.cli.runner import bundled_data, option, quiet_libraries, say
+from src.cli.runner import bundled_data, option, quiet_libraries, say, use_cores
 from src.config.config import Config
 from src.utils.errors import ModelNotFoundError, UsageError
 from src.utils.numbers import decimal, grouped
@@ -148,14 +148,11 @@ def open_all(
     args: argparse.Namespace, config: Config, folders: list[Path]
 ) -> tuple[list[Any], Any]:
     """Os modelos abertos, cada um com quem responde por ele, e as personas que existem."""
-    import torch
-
     from src.config.personas import load_personas
-    from src.utils.hardware_utils import detect_hardware, resolve_device
+    from src.utils.hardware_utils import resolve_device
 
     device = resolve_device(option(args.device, "auto"))
-    if device == "cpu":
-        torch.set_num_threads(max(detect_hardware().cpu_count, 1))
+    use_cores(device)
     personas = load_personas(config.paths.personas_file)
     return [contestant(folder, config, device, personas) for folder in folders], personas
 

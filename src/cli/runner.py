@@ -127,6 +127,17 @@ def bundled_data() -> Path:
     raise LunaError("Os dados que vêm com o LunaGPT não foram encontrados: reinstale o pacote.")
 
 
+def use_cores(device: str, lightweight: bool = False) -> None:
+    """No processador, usa todos os núcleos; com ``--lightweight``, deixa um livre."""
+    import torch
+
+    from src.utils.hardware_utils import detect_hardware
+
+    if device == "cpu":
+        cores = max(detect_hardware().cpu_count, 1)
+        torch.set_num_threads(max(cores - 1, 1) if lightweight else cores)
+
+
 def parameters_text(count: int) -> str:
     """``1,8 milhão de parâmetros``, ``2,1 milhões de parâmetros`` ou ``253.392 parâmetros``."""
     millions = round(count / 1e6, 1)

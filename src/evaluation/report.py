@@ -12,8 +12,7 @@ from src.evaluation.evaluate import SIMILARITY_NAMES, Evaluation, unique_names
 from src.evaluation.history import compare
 from src.evaluation.intervals import Estimate
 from src.evaluation.questions import ACCURACY_NAMES
-from src.evaluation.speed import PEER_NAME, ratio_spread, verdict
-from src.evaluation.timing import Spread
+from src.evaluation.speed import PEER_NAME, displayed
 from src.utils.atomic_io import write_text
 from src.utils.numbers import decimal, grouped
 
@@ -193,17 +192,7 @@ def benchmarks_page(records: Sequence[dict[str, Any]]) -> str:
         "benchmarks.html.j2",
         title=f"Velocidade de {last['model']['name']}",
         last=last,
-        rows=[
-            {
-                "seq_len": row["seq_len"],
-                "ms": Spread(row["median_ms"], row["low_ms"], row["high_ms"]).text(),
-                "first": decimal(row["first_token_ms"], 1),
-                "token": decimal(row["per_token_ms"], 2),
-                "ratio": ratio_spread(row).text(3),
-                "verdict": verdict(row),
-            }
-            for row in last["rows"]
-        ],
+        rows=[displayed(row) for row in last["rows"]],
         comparison=compare(previous, last) if previous is not None else None,
         charts=charts,
         total=len(records),

@@ -12,6 +12,7 @@ import torch
 
 from src.evaluation.latency import GenerationTime, time_generation
 from src.evaluation.timing import Spread, against, interleaved
+from src.utils.numbers import decimal
 
 NEW_TOKENS = 20  # os da referência
 SHORTEST = 32  # tokens do menor prompt
@@ -105,6 +106,18 @@ def _row(length: int, mine: list[GenerationTime], peer: list[GenerationTime]) ->
 def ratio_spread(row: dict[str, Any]) -> Spread:
     """A razão de uma linha, com a sua variação."""
     return Spread(row["ratio"], row["ratio_low"], row["ratio_high"])
+
+
+def displayed(row: dict[str, Any]) -> dict[str, str]:
+    """Uma linha como se mostra: tamanho, ms, primeiro token, cada token, razão e quem venceu."""
+    return {
+        "seq_len": str(row["seq_len"]),
+        "ms": Spread(row["median_ms"], row["low_ms"], row["high_ms"]).text(),
+        "first": decimal(row["first_token_ms"], 1),
+        "token": decimal(row["per_token_ms"], 2),
+        "ratio": ratio_spread(row).text(3),
+        "verdict": verdict(row),
+    }
 
 
 def verdict(row: dict[str, Any]) -> str:
