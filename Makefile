@@ -41,7 +41,7 @@ bench-quick: $(VENV)/.installed-dev
 bench: bench-quick
 	$(BIN)/python benchmarks/tokenizer.py --quick
 	$(BIN)/python benchmarks/components.py --quick
-	$(BIN)/python benchmarks/presets.py
+	$(BIN)/python benchmarks/presets.py --quick
 	$(BIN)/python benchmarks/emotion.py --quick
 
 clean:

@@ -158,7 +158,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         "--model",
         "nome do modelo, ou uma pasta do transformers",
         required=True,
-        metavar="N",
+        metavar="MODELO",
     )
     add(
         parser,
@@ -167,7 +167,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="PADRÃO",
     )
-    add(parser, "--compare", "outro modelo, medido nos mesmos dados", metavar="M")
+    add(parser, "--compare", "outro modelo, medido nos mesmos dados", metavar="MODELO")
     add(parser, "--report", "onde gravar o relatório (logs/evaluation/)", metavar="ARQUIVO.html")
     add(
         parser,
@@ -194,7 +194,7 @@ def _benchmark(parser: argparse.ArgumentParser) -> None:
         parser,
         "--model",
         "nome ou pasta; sem isto, o modelo 'benchmark' ou um nano de pesos aleatórios",
-        metavar="N",
+        metavar="MODELO",
     )
     add(parser, "--repeats", "rodadas (25)", type=positive_integer, metavar="N")
     add(parser, "--quick", "só o menor e o maior prompt", action="store_true")

@@ -47,20 +47,22 @@ def test_everything_is_measured_and_shown(trained, files):
     done = trained("evaluate", "--model", "Luna", "--data", *files, *QUICK)
     assert done.code == 0, done.err
     for label in (
-        "bits por byte: tudo",
-        "bits por byte: textos corridos",
-        "bits por byte: respostas das conversas",
-        "perplexidade: tudo",
-        "conversas: BLEU",
-        "conversas: chrF",
-        "conversas: ROUGE-L",
-        "conversas: repetição",
-        "perguntas: exata",
-        "perguntas: F1",
-        "perguntas: aceitável",
-        "primeiro token, ms (p50 / p95)",
-        "cada token, ms (p50 / p95)",
+        "bits por byte, tudo ↓",
+        "bits por byte, textos ↓",
+        "bits por byte, respostas das conversas ↓",
+        "perplexidade",
+        "conversas: BLEU ↑",
+        "conversas: chrF ↑",
+        "conversas: ROUGE-L ↑",
+        "conversas: repetição ↓",
+        "conversas: respostas vazias",
+        "perguntas: exatas (de 1) ↑",
+        "perguntas: F1 (de 1) ↑",
+        "perguntas: aceitáveis (de 1) ↑",
+        "primeiro token, ms (p50 / p95) ↓",
+        "por token, ms (p50 / p95) ↓",
         "tokens por palavra",
+        "menos é melhor",
     ):
         assert label in done.out, label
     assert "perguntas.jsonl: 2 perguntas." in done.err
@@ -85,7 +87,9 @@ def test_json_is_one_object_with_the_agreed_fields(trained, files):
     assert found["questions"]["acceptable"]["count"] == found["questions"]["exact"]["count"] == 1
     assert found["protocol"]["window"] == 96 and found["protocol"]["stride"] == 48
     assert found["memory"] is None and found["latency"]["prompts"] == 5
-    assert len(found["samples"]) == 4
+    assert [len(found["samples"][name]) for name in ("questions", "answers")] == [2, 2]
+    assert found["samples"]["questions"][1]["persona"] == "formal"
+    assert found["samples"]["answers"][1]["history"][0]["content"] == "Oi, tudo bem?"
 
 
 def test_plain_gpt2_folder_equals_a_direct_computation(luna, gpt2_folder):
@@ -114,7 +118,7 @@ def test_two_models_are_compared_on_the_same_things(trained, files):
     assert rows["bits_per_byte.all"]["value"] == pytest.approx(gap)
     assert gap < 0 and rows["bits_per_byte.all"]["winner"] == 1  # o outro tem pesos ao acaso
     shown = trained(*argv)
-    assert "Luna menos outro" in shown.out and "sem diferença clara" in shown.out
+    assert "Luna menos outro" in shown.out and "empate" in shown.out
 
 
 def test_a_model_against_itself_has_no_winner(trained, files):
@@ -165,6 +169,31 @@ def test_the_validation_of_the_last_training_is_remembered(trained):
     assert found["data"] == [valid]
 
 
+def test_a_remembered_validation_that_is_gone_gives_way_to_the_bundled_one(trained):
+    from src.training.records import remember_data
+
+    remember_data(trained.models / "Luna", ["x"], [str(trained.home / "sumiu" / "*.txt")])
+    done = trained("evaluate", "--model", "Luna", "--quick", "--max_answers", "1", "--json")
+    assert done.code == 0 and "não está mais lá" in done.err
+    assert len(done.json["data"]) == 5
+
+
+def test_unknown_personas_are_told(trained):
+    line = json.dumps({"pergunta": "Oi?", "esperado": ["x"], "persona": "pirata"})
+    data = trained.write("p.jsonl", line)
+    done = trained("evaluate", "--model", "Luna", "--data", data, *QUICK, "--json")
+    assert done.code == 0 and "pirata" in done.err and "pirata" in str(done.json["warnings"])
+
+
+def test_a_question_file_above_the_limit_is_skipped(trained):
+    small, large = trained.write("prosa.txt", PROSE), trained.write("p.jsonl", " " * 4000)
+    lines = "\n".join(json.dumps(QUESTIONS[0]) for _ in range(60))
+    large = trained.write("p.jsonl", lines)
+    argv = ["evaluate", "--model", "Luna", "--data", small, large, *QUICK, "--json"]
+    done = trained(*argv, "--max_file_mb", "0.002")
+    assert done.json["questions"] is None and "--max_file_mb" in done.err
+
+
 def test_report_goes_where_it_was_asked_and_replaces_what_was_there(trained):
     data, report = trained.write("prosa.txt", PROSE), trained.home / "saida" / "r.html"
     argv = ["evaluate", "--model", "Luna", "--data", data, *QUICK, "--report", report]
@@ -180,6 +209,7 @@ def test_only_term_questions_still_give_answers(trained):
     data = trained.write("p.jsonl", line)
     found = trained("evaluate", "--model", "Luna", "--data", data, *QUICK, "--json").json
     assert found["bits_per_byte"] is None and found["likelihood"] == {}
+    assert found["tokenizer"]["tokens_per_word"] is None
     assert found["questions"]["acceptable"]["count"] == 1
     assert trained("evaluate", "--model", "Luna", "--data", data, *QUICK).code == 0
 
@@ -188,7 +218,10 @@ def test_a_question_too_long_for_the_context_gets_an_empty_answer(trained):
     line = json.dumps({"pergunta": "palavra " * 400, "esperado": ["Luna"]})
     data = trained.write("p.jsonl", line)
     done = trained("evaluate", "--model", "Luna", "--data", data, *QUICK, "--json")
-    assert done.json["samples"][0]["answer"] == "" and done.json["questions"]["empty"] == 1
+    assert (
+        done.json["samples"]["questions"][0]["answer"] == ""
+        and done.json["questions"]["empty"] == 1
+    )
     assert "p.jsonl:1" in done.err
 
 
@@ -197,7 +230,7 @@ def test_bad_question_records_are_told_and_the_rest_is_used(trained):
     data = trained.write("p.jsonl", "\n".join(lines))
     done = trained("evaluate", "--model", "Luna", "--data", data, *QUICK, "--json")
     assert done.code == 0 and done.json["questions"]["count"] == 2
-    assert "p.jsonl:3" in done.err
+    assert "p.jsonl:3" in done.err and "p.jsonl:3" in str(done.json["warnings"])
 
 
 def test_memory_is_measured_without_quick(trained):
@@ -221,7 +254,9 @@ BAD_USAGE = [
     (["--model", "Luna", "--data", "prosa.txt", "--report", "r.pdf"], 2, "--report"),
     (["--model", "Luna", "--data", "prosa.txt", "--report", "prosa.txt/r.html"], 1, "gravar"),
     (["--model", "Luna", "--data", "prosa.txt", "--device", "tpu"], 2, "--device"),
-    (["--model", "Luna", "--data", "ruins.jsonl"], 2, "nenhuma pergunta"),
+    (["--model", "Luna", "--data", "ruins.jsonl"], 2, "pergunta sem texto"),
+    (["--model", "Luna", "--data", "mudas.jsonl"], 2, "pergunta sem resposta"),
+    (["--model", "luna", "--data", "prosa.txt"], 2, "Você quis dizer 'Luna'"),
     (["--data", "prosa.txt"], 2, "--model"),
 ]
 
@@ -230,6 +265,7 @@ BAD_USAGE = [
 def test_bad_usage_is_explained(trained, argv, code, message):
     trained.write("prosa.txt", PROSE)
     trained.write("ruins.jsonl", '{"pergunta": "", "resposta": "x"}\n')
+    trained.write("mudas.jsonl", '{"pergunta": "E agora?"}\n')
     (trained.home / "pasta").mkdir()
     done = trained("evaluate", *argv)
     assert done.code == code and message in done.err and "Traceback" not in done.err
@@ -269,7 +305,10 @@ def fast_benchmark(monkeypatch):
 def test_benchmark_shows_records_and_compares(luna, fast_benchmark):
     first = luna("benchmark", "--repeats", "3")
     assert first.code == 0, first.err
-    assert "razão sobre o par" in first.out and "Primeira medição desta série" in first.out
+    assert (
+        "abaixo de 1, este é mais rápido" in first.out
+        and "Primeira medição desta série" in first.out
+    )
     sizes = [int(n) for n in re.findall(r"^\| (\d+) +\|", first.out, re.MULTILINE)]
     assert sizes == [32, 44]  # o contexto é de 64 tokens, e 20 são gerados
     second = luna("benchmark", "--repeats", "3", "--json").json

@@ -11,9 +11,10 @@ from src.utils.errors import StorageError
 MACHINE = {"processor": "P", "threads": 2}
 
 
-def row(size=32, ratio=1.0, spread=0.05, peer=100.0):
+def row(size=32, ratio=1.0, spread=0.05, peer=100.0, repeats=25):
     return {
         "seq_len": size,
+        "repeats": repeats,
         "median_ms": ratio * peer,
         "low_ms": 0.9 * ratio * peer,
         "high_ms": 1.1 * ratio * peer,
@@ -130,6 +131,11 @@ def test_spreads_that_touch_are_the_same_speed():
 def test_spreads_apart_name_the_change(ratio, verdict):
     found = history.compare(record(row(ratio=1.0)), record(row(ratio=ratio)))
     assert found["rows"][0]["verdict"] == verdict
+
+
+def test_few_rounds_name_no_change():
+    found = history.compare(record(row(ratio=1.0, repeats=3)), record(row(ratio=2.0)))
+    assert found["rows"][0]["verdict"] == "poucas rodadas"
 
 
 def test_a_slower_machine_is_not_a_slower_model():

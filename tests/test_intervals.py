@@ -24,6 +24,15 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     assert 50 <= hits <= 60  # 57 esperados
 
 
+def test_proportion_of_a_few_hits_is_not_certainty():
+    """Wilson, à mão: com 2 de 2, o limite de baixo é 2 / (2 + 1,96²)."""
+    found = intervals.proportion([1.0, 1.0])
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(2 / (2 + 1.959964**2), abs=1e-5)
+    none = intervals.proportion([0.0] * 5)
+    assert none.low == 0.0 and none.high == pytest.approx(1.959964**2 / (5 + 1.959964**2), abs=1e-5)
+
+
 def test_ratio_weighs_units_by_their_size():
     found = intervals.ratio([10, 300], [10, 100])
     assert found.value == 310 / 110

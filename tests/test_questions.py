@@ -19,7 +19,7 @@ from src.evaluation.questions import (
     read_questions,
 )
 from src.utils.documents import Document, LoadReport
-from src.utils.errors import DataError
+from src.utils.errors import DataError, UsageError
 
 
 def write(tmp_path, name, content):
@@ -83,6 +83,29 @@ def test_contains_accepts_a_sentence_around_and_not_a_piece_of_a_word():
     assert contains_answer("custa 1600 reais", ["160"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        ("São 1.600 pessoas.", "1600"),
+        ("Vale por dois anos, e só.", "dois anos."),
+        ("Foi Machado de Assis.", "O Machado de Assis"),
+        ("segunda feira de manhã", "Segunda-feira"),
+    ],
+)
+def test_contains_compares_normalised_texts(answer, reference):
+    assert contains_answer(answer, [reference]) == 1
+
+
+@pytest.mark.parametrize("text", ["dois anos", "O Machado de Assis.", "1.600", "a"])
+def test_an_exact_answer_also_contains_the_reference(text):
+    assert exact_match(text, [text]) == contains_answer(text, [text]) == f1_score(text, [text]) == 1
+
+
+def test_a_plain_text_is_not_a_question():
+    with pytest.raises(UsageError, match="Question"):
+        answer_all(["Quanto vale?"], lambda question: "dois")
+
+
 def test_any_callable_answers(tmp_path):
     questions = [
         Question("Quanto vale?", ["dois anos"]),
@@ -131,14 +154,35 @@ def test_expected_terms_and_persona_are_read(tmp_path):
     assert question.references == ()
 
 
-def test_squad_files_are_read_and_unanswerable_questions_left_out(tmp_path):
+def test_capital_letters_in_the_keys_do_not_matter(tmp_path):
+    path = write(tmp_path, "p.csv", "Pergunta,Resposta,Persona\nQuanto?,Dois,\n")
+    assert is_question_file(path)
+    (question,) = read_questions(path, LoadReport())
+    assert question.references == ("Dois",) and question.persona is None
+
+
+def test_terms_of_a_cell_are_separated_by_bars_and_an_empty_cell_has_none(tmp_path):
+    path = write(tmp_path, "p.csv", "pergunta,esperado,recusado\nQuem?,Luna | a Luna,\n")
+    (question,) = read_questions(path, LoadReport())
+    assert question.expected == ("Luna", "a Luna") and question.refused == ()
+
+
+def test_a_file_half_of_questions_is_one_of_questions_and_tells_the_rest(tmp_path):
+    path, report = write(tmp_path, "p.jsonl", '{"pergunta": "P?", "respota": "R"}'), LoadReport()
+    assert is_question_file(path) and read_questions(path, report) == []
+    assert "sem resposta" in report.bad_records[0][1]
+
+
+def test_squad_files_are_read_and_unanswerable_questions_are_told(tmp_path):
     qas = [
         {"question": "P?", "answers": [{"text": "R"}], "is_impossible": False},
         {"question": "Q?", "answers": [], "is_impossible": True},
     ]
     path = write(tmp_path, "s.json", {"data": [{"paragraphs": [{"qas": qas, "context": "c"}]}]})
     assert is_question_file(path)
-    assert read_questions(path, LoadReport()) == ["P?"]
+    report = LoadReport()
+    assert read_questions(path, report) == ["P?"]
+    assert report.bad_records[0][0] == f"{path}#2" and "sem resposta" in report.bad_records[0][1]
 
 
 def test_csv_of_questions_is_read(tmp_path):
@@ -153,6 +197,7 @@ def test_csv_of_questions_is_read(tmp_path):
         ("a.txt", "Usuário: Oi\nLuna: Olá"),
         ("a.jsonl", '{"messages": [{"role": "user", "content": "a"}]}'),
         ("a.jsonl", '{"text": "um texto qualquer"}'),
+        ("a.jsonl", '{"pergunta": "P?"}\n{"a": 1}\n{"a": 2}'),
         ("a.json", [{"instruction": "faça", "output": "feito"}]),
         ("a.csv", "nome,idade\nAna,3\n"),
         ("a.jsonl", "isto não é json"),

@@ -91,6 +91,9 @@ def test_repetition_is_the_part_already_said():
 def test_variety_counts_empty_answers_and_words():
     found = variety(["", "três palavras aqui", "uma"])
     assert found["empty"] == 1 and found["words"] == pytest.approx(4 / 3)
+    assert variety(["", " "])["repetition"] is None  # quem não diz nada não se repete
+    again = "eu sei que sim eu sei que sim"
+    assert variety(["", again])["repetition"]["value"] == repetition(again) > 0
 
 
 @pytest.mark.parametrize("measure", [bleu, chrf])

@@ -7,7 +7,7 @@ from typing import Any
 from src.cli.evaluate import model_folder, progress_line
 from src.cli.runner import option, quiet_libraries, say, use_cores
 from src.config.config import Config
-from src.utils.numbers import decimal
+from src.utils.numbers import counted, decimal
 
 DEFAULT_NAME = "benchmark"  # o modelo da referência
 REPEATS = 25  # com menos, duas medições seguidas nem sempre concordam (docs/LOG.md)
@@ -42,7 +42,8 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     comparison = history.compare(earlier[-1], record) if earlier else None
     if not args.json:
         print(screen(record, comparison))
-    say(args, f"Histórico: {logs / HISTORY_FILE} ({len(earlier) + 1} medições desta série)")
+    count = counted(len(earlier) + 1, "medição", "medições")
+    say(args, f"Histórico: {logs / HISTORY_FILE} ({count} desta série)")
     say(args, f"Gráficos: {logs / PAGE_FILE}")
     return record | {"comparison": comparison}
 
@@ -131,23 +132,26 @@ def screen(record: dict[str, Any], comparison: dict[str, Any] | None) -> str:
     from src.evaluation.timing import table
 
     rows = [list(displayed(row).values()) for row in record["rows"]]
-    header = ["prompt", "ms", "1º token, ms", "cada token, ms", "razão sobre o par", "mais rápido"]
-    rounds = record["rows"][0]["repeats"]
+    header = ["prompt", "ms", "1º token", "por token", "razão", "mais rápido"]
+    rounds = counted(record["rows"][0]["repeats"], "rodada", "rodadas")
     lines = [
-        f"{record['model']['name']} ao lado de {PEER_NAME} de mesmas dimensões: "
-        f"{record['new_tokens']} tokens gerados, {rounds} rodadas intercaladas.",
+        f"{record['model']['name']} ao lado de um {PEER_NAME} do transformers de mesmas dimensões.",
+        f"{record['new_tokens']} tokens gerados por resposta; {rounds}, os dois em turnos.",
         record["machine_line"] + ".",
         "",
         table(header, rows),
         "",
-        "Entre parênteses, do percentil 10 ao 90. Os ms valem só para agora; o que se compara de "
-        "uma vez para outra é a razão.",
+        "Prompt em tokens; 1º token e por token em ms; entre parênteses, do percentil 10 ao 90.",
+        f"Razão: o tempo deste modelo sobre o do {PEER_NAME}; abaixo de 1, este é mais rápido.",
+        "Os ms valem só para agora; o que se compara de uma vez para outra é a razão.",
     ]
     return "\n".join([*lines, "", *comparison_lines(comparison)])
 
 
 def comparison_lines(comparison: dict[str, Any] | None) -> list[str]:
     """O que mudou; a primeira medição da série não tem com que se comparar."""
+    from src.evaluation.display import date_text
+    from src.evaluation.speed import PEER_NAME
     from src.evaluation.timing import table
 
     if comparison is None:
@@ -158,12 +162,12 @@ def comparison_lines(comparison: dict[str, Any] | None) -> list[str]:
     ]
     drift = comparison["machine"]
     machine = (
-        f" O par levou {decimal(drift, 2)} x o tempo de então: isso é a máquina, não o modelo."
+        f"O {PEER_NAME} levou {decimal(drift, 2)}x o tempo de então: isso é a máquina."
         if drift is not None
         else ""
     )
     return [
-        f"Diante da medição de {comparison['previous_date']}.{machine}",
+        f"Diante da medição de {date_text(comparison['previous_date'])}. {machine}",
         "",
         table(["prompt", "razão antes", "razão agora", "resultado"], rows),
     ]

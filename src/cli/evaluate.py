@@ -1,6 +1,7 @@
 """``evaluate``: mede um modelo, ou dois lado a lado, e grava um relatório."""
 
 import argparse
+import glob
 import sys
 import tempfile
 import time
@@ -11,7 +12,7 @@ from typing import Any
 from src.cli.runner import bundled_data, option, quiet_libraries, say, use_cores
 from src.config.config import Config
 from src.utils.errors import ModelNotFoundError, UsageError
-from src.utils.numbers import decimal, grouped
+from src.utils.numbers import grouped
 
 PROGRESS_SECONDS = 5.0  # entre uma linha de andamento e outra
 DEFAULT_ANSWERS = 100
@@ -39,13 +40,16 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
         stride=args.stride,
         quick=args.quick,
     )
-    warnings = overlap_warnings(folders, data.files)
-    for line in warnings:
+    overlaps = overlap_warnings(folders, data.files)
+    for line in overlaps:
         print(line, file=sys.stderr)
     quiet_libraries()
     contestants, personas = open_all(args, config, folders)
+    unknown = unknown_personas(data, personas)
+    for line in unknown:
+        print(line, file=sys.stderr)
     evaluation = evaluate(contestants, data, settings, personas, progress_line(args))
-    finish(evaluation.result, data.files, warnings, report, started)
+    finish(evaluation.result, data.files, [*overlaps, *problems, *unknown], report, started)
     write_evaluation(report, evaluation)
     if not args.json:
         print(screen(evaluation.result))
@@ -86,7 +90,11 @@ def data_patterns(args: argparse.Namespace, folder: Path) -> list[str]:
     if args.data:
         return list(args.data)
     _, valid = remembered_data(folder)
-    if valid:
+    if valid and not all(glob.glob(pattern, recursive=True) for pattern in valid):
+        print(
+            f"A validação do último treino não está mais lá ({', '.join(valid)}).", file=sys.stderr
+        )
+    elif valid:
         say(args, f"Sem --data: usando a validação do último treino ({', '.join(valid)}).")
         return valid
     say(args, "Sem --data: usando os dados de validação que vêm com o LunaGPT.")
@@ -102,6 +110,18 @@ def overlap_warnings(folders: list[Path], files: list[Path]) -> list[str]:
         "dados os números medem memória, não o que ele aprendeu."
         for folder in folders
         if (found := trained_files(folder, files))
+    ]
+
+
+def unknown_personas(data: Any, personas: Any) -> list[str]:
+    """O que dizer das personas pedidas que não existem."""
+    asked = [*data.questions, *data.turns]
+    names = sorted({item.persona for item in asked if item.persona} - set(personas))
+    if not names:
+        return []
+    return [
+        f"Persona que não existe: {', '.join(names)}. Essas perguntas vão na da configuração. "
+        f"Existem: {', '.join(sorted(personas))}."
     ]
 
 
@@ -217,6 +237,7 @@ def finish(
 
 def screen(result: dict[str, Any]) -> str:
     """As medidas como se leem no terminal."""
+    from src.evaluation import display
     from src.evaluation.evaluate import unique_names
     from src.evaluation.timing import table
 
@@ -224,56 +245,32 @@ def screen(result: dict[str, Any]) -> str:
     names = unique_names([model["model"] for model in models])
     parts = [table(["medida", *names], measured_rows(models))]
     if result.get("compare"):
-        parts += ["", difference_table(result["differences"], names)]
+        rows = [list(row.values()) for row in display.difference_rows(result, names)]
+        parts += ["", table(["medida", "melhor", f"{names[0]} menos {names[1]}"], rows)]
+    parts += [
+        "",
+        f"{display.DIRECTIONS}; entre parênteses, o intervalo de 95 %. Bits por byte compara",
+        "qualquer modelo; BLEU, chrF, ROUGE, acertos e repetição vão de 0 a 100.",
+    ]
     return "\n".join(parts)
 
 
 def measured_rows(models: list[dict[str, Any]]) -> list[list[str]]:
     """Uma linha por medida, uma coluna por modelo."""
-    from src.evaluation.report import GROUP_LABELS, METRIC_LABELS, with_interval
+    from src.evaluation import display
 
     rows: list[list[str]] = []
-
-    def add(label: str, cells: list[str]) -> None:
-        rows.append([label, *cells])
-
-    for group, label in GROUP_LABELS.items():
-        found = [model["likelihood"].get(group) for model in models]
-        single = group == "all" or len(models[0]["likelihood"]) > 2
-        if found[0] and single:
-            add(f"bits por byte: {label}", [with_interval(item["interval"]) for item in found])
-    if models[0]["likelihood"]:
-        add("perplexidade: tudo", [decimal(model["perplexity"], 2) for model in models])
-        add("tokens / bytes", [f"{grouped(m['tokens'])} / {grouped(m['bytes'])}" for m in models])
-    for section, title in (("answers", "conversas"), ("questions", "perguntas")):
-        found = [model[section] for model in models]
-        if not found[0]:
-            continue
-        for name, label in METRIC_LABELS.items():
-            if name in found[0]:
-                places = 1 if name in ("bleu", "chrf") else 3
-                cells = [with_interval(item[name], places) for item in found]
-                add(f"{title}: {label}", cells)
-        add(f"{title}: respostas", [str(item["count"]) for item in found])
-    for key, label in (("first_token_ms", "primeiro token"), ("per_token_ms", "cada token")):
-        times = [model["latency"][key] for model in models]
-        cells = [f"{decimal(t['p50'], 1)} / {decimal(t['p95'], 1)}" for t in times]
-        add(f"{label}, ms (p50 / p95)", cells)
-    if models[0]["memory"]:
-        memories = [model["memory"] for model in models]
-        cells = [f"{decimal(m['peak_gb'], 2)} ({decimal(m['model_gb'], 2)})" for m in memories]
-        add("memória no pico, GB (a do modelo)", cells)
-    add("tokens por palavra", [decimal(m["tokenizer"]["tokens_per_word"]) for m in models])
-    return rows
-
-
-def difference_table(differences: list[dict[str, Any]], names: list[str]) -> str:
-    """As diferenças e quem foi melhor em cada uma."""
-    from src.evaluation.report import metric_label, with_interval
-    from src.evaluation.timing import table
-
-    rows = []
-    for row in differences:
-        winner = names[row["winner"] - 1] if row["winner"] else "sem diferença clara"
-        rows.append([metric_label(row["metric"]), with_interval(row), winner])
-    return table(["medida", f"{names[0]} menos {names[1]}", "melhor"], rows)
+    likelihoods = [model["likelihood"] for model in models]
+    bits = display.MEASURES["bits_per_byte"]
+    for group, label in display.shown_groups(likelihoods[0]).items():
+        cells = [bits.text(found[group]["interval"]) for found in likelihoods]
+        rows.append([f"bits por byte, {label} {bits.better}", *cells])
+    if likelihoods[0]:
+        rows.append(["perplexidade", *(display.perplexity_text(m["perplexity"]) for m in models)])
+        counts = [f"{grouped(m['tokens'])} / {grouped(m['bytes'])}" for m in models]
+        rows.append(["tokens / bytes medidos", *counts])
+    for section, title in display.SECTIONS.items():
+        if models[0][section]:
+            found = display.section_rows(models, section)
+            rows += [[f"{title}: {label}", *cells] for label, *cells in found]
+    return [*rows, *display.resource_rows(models)]

@@ -55,9 +55,12 @@ def _answer_differences(first: Measured, second: Measured) -> list[dict[str, Any
     a, b = text_metrics.rouge(mine, references), text_metrics.rouge(other, references)
     for kind in text_metrics.ROUGE_TYPES:
         rows.append(_difference(f"answers.{kind}", intervals.mean_difference(a[kind], b[kind])))
-    repeated = [[text_metrics.repetition(answer) for answer in side] for side in (mine, other)]
-    found = intervals.mean_difference(*repeated)
-    return [*rows, _difference("answers.repetition", found, lower_is_better=True)]
+    said = [pair for pair in zip(mine, other) if all(answer.strip() for answer in pair)]
+    if said:  # uma resposta vazia não se repete, e também não diz nada
+        repeated = [[text_metrics.repetition(answer) for answer in side] for side in zip(*said)]
+        found = intervals.mean_difference(*repeated)
+        rows.append(_difference("answers.repetition", found, lower_is_better=True))
+    return rows
 
 
 def _difference(metric: str, found: Estimate, lower_is_better: bool = False) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from src.evaluation.questions import Question, is_question_file, questions_of, read_questions
 from src.utils.documents import Document, LoadReport, render_messages
 from src.utils.errors import DataError, NoDataError
-from src.utils.file_utils import expand_patterns, load_documents
+from src.utils.file_utils import expand_patterns, load_documents, too_large
+from src.utils.numbers import counted
 
 GROUPS = ("texts", "conversations", "questions")
 
@@ -51,10 +52,11 @@ def read_data(
     asked = [path for path in data.files if is_question_file(path)]
     for path in asked:
         report = LoadReport()
-        found = read_questions(path, report)
+        found = [] if too_large(path, max_file_mb, report) else read_questions(path, report)
         data.questions += found
         warnings += report.warnings()
-        totals.append(f"{path}: {len(found)} perguntas.")
+        totals += [f"{where}: {what}" for where, what in report.notices]
+        totals.append(f"{path}: {counted(len(found), 'pergunta', 'perguntas')}.")
     others = [path for path in data.files if path not in asked]
     if others:
         try:
@@ -70,6 +72,8 @@ def read_data(
             warnings += report.warnings()
             totals += report.totals()
     _add_questions(data)
+    if data.questions:
+        totals.append("As perguntas são respondidas sem consultar documentos.")
     if not (data.documents or data.questions):
         listed = "".join(f"\n  {line}" for line in warnings)
         raise NoDataError(f"--data: nenhuma pergunta aproveitável.{listed}")

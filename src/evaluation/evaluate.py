@@ -42,7 +42,6 @@ logger = logging.getLogger(__name__)
 ANSWER_TOKENS = 64  # o máximo de cada resposta
 LATENCY_TOKENS, LATENCY_PROMPTS = 32, 20
 FERTILITY_CHARS = 500_000
-SIMILARITY_NAMES = ("bleu", "chrf", *text_metrics.ROUGE_TYPES)
 
 Progress = Callable[[str], object]
 
@@ -144,7 +143,7 @@ def greedy_answer(subject: Subject, max_new_tokens: int = ANSWER_TOKENS) -> Answ
 
     @torch.inference_mode()
     def answer(question: Question) -> str:
-        room = max(subject.context - max_new_tokens, 1)
+        room = max(subject.context - max_new_tokens, subject.context // 2)
         ids = subject.prompt(question.messages)
         if len(ids) > room:  # ficam o começo e o fim do prompt
             ids = [ids[0], *ids[len(ids) - room + 1 :]]
@@ -172,7 +171,11 @@ def sample(questions: Sequence[Question], limit: int) -> list[Question]:
 
 
 def answered_by(
-    name: str, answer: Answer, questions: Sequence[Question], progress: Progress | None = None
+    name: str,
+    answer: Answer,
+    questions: Sequence[Question],
+    progress: Progress | None = None,
+    what: str = "",
 ) -> list[Answered]:
     """Responde às perguntas; a que não cabe no contexto fica com a resposta vazia."""
     done = 0
@@ -187,7 +190,7 @@ def answered_by(
         finally:
             done += 1
             if progress is not None:
-                progress(f"{name}: {done} de {len(questions)} respostas")
+                progress(f"{name}: {done} de {len(questions)} respostas {what}")
 
     return answer_all(questions, reply)
 
@@ -210,14 +213,15 @@ def questions_json(graded: Sequence[Answered]) -> dict[str, Any]:
     for name in ACCURACY_NAMES:
         values = grades(graded, name)
         if values:
-            found[name] = intervals.mean(values).to_dict() | {"count": len(values)}
+            measure = intervals.mean if name == "f1" else intervals.proportion  # o resto é 0 ou 1
+            found[name] = measure(values).to_dict() | {"count": len(values)}
     return found | text_metrics.variety([item.answer for item in graded])
 
 
 # ---------------------------------------------------------------------- tokenizador e recursos
 
 
-def fertility(subject: Subject, texts: Sequence[str]) -> dict[str, float | int]:
+def fertility(subject: Subject, texts: Sequence[str]) -> dict[str, Any]:
     """Quantos tokens o tokenizador gasta: por palavra (o que há entre espaços) e por byte.
 
     De um texto maior que ``FERTILITY_CHARS`` vale o começo.
@@ -229,8 +233,8 @@ def fertility(subject: Subject, texts: Sequence[str]) -> dict[str, float | int]:
     return {
         "vocab_size": subject.vocab_size,
         "tokens": tokens,
-        "tokens_per_word": tokens / max(word_count, 1),
-        "bytes_per_token": byte_count / max(tokens, 1),
+        "tokens_per_word": tokens / word_count if word_count else None,
+        "bytes_per_token": byte_count / tokens if tokens else None,
     }
 
 
@@ -335,11 +339,11 @@ def _measure(
 ) -> Measured:
     subject = contestant.subject
     scores = read_by(subject, data, settings.window, settings.stride, personas, progress)
-    turns = answered_by(
-        subject.name, contestant.answer, sample(data.turns, settings.answers), progress
-    )
-    graded = answered_by(
-        subject.name, contestant.answer, sample(data.questions, settings.answers), progress
+    turns, graded = (
+        answered_by(
+            subject.name, contestant.answer, sample(asked, settings.answers), progress, what
+        )
+        for asked, what in ((data.turns, "às conversas"), (data.questions, "às perguntas"))
     )
     window, stride = window_and_stride(subject, settings.window, settings.stride)
     likelihood = likelihood_json(scores)
@@ -354,7 +358,10 @@ def _measure(
         "tokenizer": fertility(subject, [str(document) for document in data.documents]),
         "answers": answers_json(turns) if turns else None,
         "questions": questions_json(graded) if graded else None,
-        "samples": [as_json(item) for item in [*graded, *turns]],
+        "samples": {
+            "questions": [as_json(item) for item in graded],
+            "answers": [as_json(item) for item in turns],
+        },
     }
     return Measured(scores, turns, graded, result)
 

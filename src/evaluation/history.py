@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from src.evaluation.speed import ratio_spread
-from src.evaluation.timing import Spread
+from src.evaluation.speed import FEW_ROUNDS, ratio_spread
+from src.evaluation.timing import MIN_REPEATS, Spread
 from src.utils.atomic_io import storage_error
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,9 @@ FORMAT_VERSION = 1
 #: O que precisa ser igual para que duas medições se comparem.
 KEY = ("benchmark", "model", "device", "new_tokens", "processor", "threads")
 _LOCK_SECONDS = 30
-_ROW_FIELDS = "seq_len median_ms low_ms high_ms peer_median_ms ratio ratio_low ratio_high".split()
+_ROW_FIELDS = (
+    "seq_len repeats median_ms low_ms high_ms peer_median_ms ratio ratio_low ratio_high"
+).split()
 
 
 def new_record(benchmark: str, rows: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
@@ -163,14 +165,17 @@ def compare(previous: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]
                 "previous": was.median,
                 "current": now.median,
                 "change": now.median / was.median - 1,
-                "verdict": _verdict(was, now),
+                "verdict": _verdict(old, row),
             }
         )
     machine = Spread.of(drifts).median if drifts else None
     return {"previous_date": previous["date"], "machine": machine, "rows": rows}
 
 
-def _verdict(was: Spread, now: Spread) -> str:
+def _verdict(old: dict[str, Any], row: dict[str, Any]) -> str:
+    was, now = ratio_spread(old), ratio_spread(row)
+    if min(old["repeats"], row["repeats"]) < MIN_REPEATS:
+        return FEW_ROUNDS
     if was.overlaps(now):
         return "igual"
     return "mais rápido" if now.median < was.median else "mais lento"

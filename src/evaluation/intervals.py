@@ -93,6 +93,19 @@ def mean(values: Sequence[float] | np.ndarray) -> Estimate:
     return estimate(np.mean, values)
 
 
+def proportion(values: Sequence[float] | np.ndarray) -> Estimate:
+    """A média de acertos (0 ou 1), com o intervalo de Wilson.
+
+    Reamostrar dois acertos em dois daria de 100 % a 100 %; o de Wilson dá de 34 % a 100 %. Fonte:
+    Wilson (1927), pela conta de ``scipy.stats.binomtest``.
+    """
+    from scipy.stats import binomtest
+
+    hits, count = int(round(float(np.sum(values)))), len(values)
+    found = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
+    return Estimate(hits / count, float(found.low), float(found.high))
+
+
 def ratio(
     numerators: Sequence[float] | np.ndarray, denominators: Sequence[float] | np.ndarray
 ) -> Estimate:

@@ -58,15 +58,16 @@ def _styled(draw: Any) -> Any:
     return run
 
 
-def _comma(axis: Any, places: int) -> None:
-    """Números com vírgula decimal no eixo."""
-    from matplotlib.ticker import FuncFormatter
+def _comma(axis: Any) -> None:
+    """Números redondos no eixo, com vírgula e só as casas que têm."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.{places}f}".replace(".", ",")))
+    axis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{round(v, 6):g}".replace(".", ",")))
 
 
 @_styled
-def bars(groups: dict[str, dict[str, Estimate]], xlabel: str, places: int = 2) -> str:
+def bars(groups: dict[str, dict[str, Estimate]], xlabel: str) -> str:
     """Uma barra por medida e por modelo, com o intervalo de 95 %.
 
     Args:
@@ -87,7 +88,7 @@ def bars(groups: dict[str, dict[str, Estimate]], xlabel: str, places: int = 2) -
     axis.invert_yaxis()
     axis.grid(axis="y", visible=False)
     axis.set_xlabel(xlabel)
-    _comma(axis.xaxis, places)
+    _comma(axis.xaxis)
     if len(groups) > 1:
         axis.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
     return _svg(figure)
@@ -104,8 +105,8 @@ def distribution(values: dict[str, Sequence[float]], xlabel: str) -> str:
             np.clip(found, edges[0], edges[-1]), edges, color=COLORS[index], alpha=0.55, label=name
         )
     axis.set_xlabel(xlabel)
-    axis.set_ylabel("trechos")
-    _comma(axis.xaxis, 1)
+    axis.set_ylabel("textos ou trechos")
+    _comma(axis.xaxis)
     if len(values) > 1:
         axis.legend(frameon=False, fontsize=9)
     return _svg(figure)
@@ -119,12 +120,13 @@ def scatter(first: Sequence[float], second: Sequence[float], names: tuple[str, s
     low, high = np.percentile(both, (0.5, 99.5))
     axis.plot([low, high], [low, high], color="#868e96", linewidth=1, linestyle="--")
     axis.scatter(first, second, s=9, alpha=0.5, color=COLORS[0], linewidths=0)
-    axis.set_xlim(low, high)
-    axis.set_ylim(low, high)
+    margin = 0.05 * (high - low or 1)
+    axis.set_xlim(low - margin, high + margin)
+    axis.set_ylim(low - margin, high + margin)
     axis.set_xlabel(f"bits por byte: {names[0]}")
     axis.set_ylabel(f"bits por byte: {names[1]}")
-    _comma(axis.xaxis, 1)
-    _comma(axis.yaxis, 1)
+    _comma(axis.xaxis)
+    _comma(axis.yaxis)
     return _svg(figure)
 
 
@@ -152,7 +154,7 @@ def speed(rows: Sequence[dict[str, Any]], peer: str) -> str:
     right.errorbar(sizes, ratios, yerr=spread, marker="o", color=COLORS[0])
     right.axhline(1, color="#868e96", linewidth=1, linestyle="--")
     right.set_ylabel("razão dos tempos")
-    _comma(right.yaxis, 2)
+    _comma(right.yaxis)
     for axis in (left, right):
         axis.set_xscale("log", base=2)
         axis.set_xticks(sizes, [str(size) for size in sizes])
@@ -189,6 +191,6 @@ def over_time(records: Sequence[dict[str, Any]]) -> str:
     axis.set_xticks(places, labels, fontsize=8)
     axis.axhline(1, color="#868e96", linewidth=1, linestyle="--")
     axis.set_ylabel("tempo sobre o do GPT-2")
-    _comma(axis.yaxis, 2)
+    _comma(axis.yaxis)
     axis.legend(title="tokens", frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return _svg(figure)

@@ -4,7 +4,8 @@ Um conjunto é um .jsonl, .json ou .csv cujos registros têm
 
 - a pergunta: ``pergunta``, ``question``, ou ``text`` ao lado de ``relevant`` ou ``answer``;
 - o que se espera: ``resposta``, ``respostas``, ``answer`` ou ``answers`` (texto, lista, ou o
-  ``{"text": [...]}`` do SQuAD), ou os termos de ``esperado`` e ``recusado`` (``answers.py``);
+  ``{"text": [...]}`` do SQuAD), ou os termos de ``esperado`` e ``recusado`` (``answers.py``), numa
+  lista ou, numa célula, separados por ``|``;
 - opcional: ``persona``.
 
 Também o JSON aninhado do SQuAD (``{"data": [{"paragraphs": [{"qas": [...]}]}]}``).
@@ -24,12 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from src.config.text import without_accents
-from src.evaluation.answers import acceptable, has_term
+from src.evaluation.answers import acceptable
 from src.models.chat_format import Messages
 from src.utils.documents import Document, LoadReport
-from src.utils.encodings import detect_encoding
-from src.utils.errors import DataError, LunaError
-from src.utils.readers import iter_csv, iter_jsonl, read_json
+from src.utils.errors import DataError, LunaError, UsageError
+from src.utils.file_utils import iter_records
 from src.utils.text_cleaning import clean_text
 
 QUESTION_KEYS = ("pergunta", "question")
@@ -93,15 +93,15 @@ Answer = Callable[[Question], str]
 
 
 def is_question_file(path: Path) -> bool:
-    """Se os primeiros registros do arquivo são perguntas; ``False`` em qualquer outro caso."""
-    if path.suffix.lower() not in (".jsonl", ".json", ".csv"):
+    """Se ao menos metade dos primeiros registros do arquivo é pergunta."""
+    if path.suffix.lower() not in (".jsonl", ".json", ".csv") or not path.is_file():
         return False
     try:
-        records = list(islice(_records(path, lambda *_: None), _SAMPLE))
+        records = [record for _, record in islice(_records(path, LoadReport()), _SAMPLE)]
     except (LunaError, OSError):  # quem ler o arquivo a sério dirá o que há de errado com ele
         return False
-    found = [_question_key(record) for _, record in records if isinstance(record, dict)]
-    return bool(found) and sum(key is not None for key in found) * 2 > len(records)
+    found = sum(_question_key(_plain_keys(record)) is not None for record in records)
+    return found > 0 and 2 * found >= len(records)
 
 
 def read_questions(path: Path, report: LoadReport) -> list[Question]:
@@ -111,58 +111,76 @@ def read_questions(path: Path, report: LoadReport) -> list[Question]:
         DataError: o arquivo não pôde ser lido.
     """
     questions = []
-    for source, record in _records(path, report.bad_record):
+    for source, record in _records(path, report):
         try:
             questions.append(question_from_record(record, source))
         except DataError as error:
             report.bad_record(source, str(error))
-    report.files_read.append(str(path))
     return questions
 
 
+def _plain_keys(record: Any) -> dict[str, Any]:
+    """O registro com as chaves em minúsculas; vazio se não é um objeto."""
+    if not isinstance(record, dict):
+        return {}
+    return {str(key).strip().casefold(): value for key, value in record.items()}
+
+
 def question_from_record(record: Any, source: str = "") -> Question:
-    """Uma pergunta de um registro.
+    """Uma pergunta de um registro; maiúsculas nas chaves não importam.
 
     Erros:
         DataError: falta a pergunta ou o que se espera, ou um deles não é texto.
     """
-    key = _question_key(record) if isinstance(record, dict) else None
+    values = _plain_keys(record)
+    key = _question_key(values)
     if key is None:
-        names = ", ".join(f'"{name}"' for name in list(record)[:6]) if record else "nada"
+        names = ", ".join(f'"{name}"' for name in list(values)[:6]) or "nada"
         raise DataError(f"tem {names}; {EXPECTED}")
-    text = clean_text(_string(record[key], key))
+    text = clean_text(_string(values[key], key))
     references = [
         answer
         for name in ANSWER_KEYS
-        if name in record
-        for answer in map(clean_text, _strings(record[name], name))
+        if name in values
+        for answer in map(clean_text, _strings(values[name], name))
         if answer
     ]
-    expected, refused = (
-        tuple(_strings(record.get(name, ()), name)) for name in ("esperado", "recusado")
-    )
+    expected, refused = (_terms(values.get(name, ()), name) for name in ("esperado", "recusado"))
     if not text or not (references or expected):
-        raise DataError(f"pergunta sem texto ou sem resposta; {EXPECTED}")
-    if not all(term.strip() for term in (*expected, *refused)):
-        raise DataError('há um termo vazio em "esperado" ou "recusado"; tire-o')
-    persona = record.get("persona")
+        missing = "sem texto" if not text else "sem resposta"
+        raise DataError(f"pergunta {missing}; {EXPECTED}")
+    persona = values.get("persona")
     return Question(
         text,
         dict.fromkeys(references),
         expected=expected,
         refused=refused,
-        persona=persona if isinstance(persona, str) else None,
+        persona=persona.strip() or None if isinstance(persona, str) else None,
         source=source,
     )
 
 
-def _question_key(record: dict[str, Any]) -> str | None:
+def _question_key(values: dict[str, Any]) -> str | None:
     """O campo da pergunta, se o registro é uma."""
-    answered = any(key in record for key in (*ANSWER_KEYS, "esperado"))
     for key in QUESTION_KEYS:
-        if key in record and answered:
+        if key in values:
             return key
-    return "text" if "text" in record and any(k in record for k in ("relevant", "answer")) else None
+    asked = "text" in values and any(key in values for key in ("relevant", "answer"))
+    return "text" if asked else None
+
+
+def _terms(value: Any, name: str) -> tuple[str, ...]:
+    """Os termos de uma lista, ou de um texto só (uma célula), separados por ``|``.
+
+    Erros:
+        DataError: não são textos, ou um item da lista está vazio.
+    """
+    if isinstance(value, str):
+        return tuple(term.strip() for term in value.split("|") if term.strip())
+    terms = tuple(_strings(value, name))
+    if not all(term.strip() for term in terms):
+        raise DataError(f'há um termo vazio em "{name}"; tire-o')
+    return terms
 
 
 def _string(value: Any, name: str) -> str:
@@ -186,30 +204,24 @@ def _strings(value: Any, name: str) -> Iterator[str]:
         yield _string(item.get("text") if isinstance(item, dict) else item, name)
 
 
-def _records(path: Path, bad_record: Callable[[str, str], None]) -> Iterator[tuple[str, Any]]:
-    encoding = detect_encoding(path)
-    if path.suffix.lower() == ".json":
-        value = read_json(path, encoding)
-        records = _squad_records(value) if isinstance(value, dict) else value
-        if isinstance(records, list):
-            yield from ((f"{path}#{number}", item) for number, item in enumerate(records, 1))
-        return
-    read = iter_csv if path.suffix.lower() == ".csv" else iter_jsonl
-    for number, record in read(path, encoding, bad_record):
-        yield f"{path}:{number}", record
+def _records(path: Path, report: LoadReport) -> Iterator[tuple[str, Any]]:
+    """Os registros, com os do JSON aninhado do SQuAD já soltos."""
+    for source, record in iter_records(path, report):
+        if isinstance(record, dict) and isinstance(record.get("data"), list):
+            found = _squad_records(record)
+            yield from ((f"{path}#{number}", item) for number, item in enumerate(found, 1))
+        else:
+            yield source, record
 
 
 def _squad_records(value: dict[str, Any]) -> list[Any]:
-    """As perguntas do JSON aninhado do SQuAD; as sem resposta (versão 2) ficam de fora."""
-    if not isinstance(value.get("data"), list):
-        return [value]
+    """As perguntas do JSON aninhado do SQuAD."""
     try:
         return [
             item
             for article in value["data"]
             for paragraph in article["paragraphs"]
             for item in paragraph["qas"]
-            if not item.get("is_impossible")
         ]
     except (TypeError, KeyError, AttributeError) as error:
         raise DataError(
@@ -272,8 +284,10 @@ def _f1(answer: str, reference: str) -> float:
 
 
 def contains_answer(answer: str, references: Sequence[str]) -> float:
-    """1 se alguma das respostas aceitas está inteira dentro da dada; senão 0."""
-    return float(any(has_term(answer, item) for item in references if item.strip()))
+    """1 se alguma das respostas aceitas, normalizada, está inteira dentro da dada; senão 0."""
+    given = f" {normalize_answer(answer)} "
+    wanted = [normalize_answer(item) for item in references]
+    return float(any(f" {item} " in given if item else not given.strip() for item in wanted))
 
 
 @dataclass(frozen=True)
@@ -310,8 +324,18 @@ def answer_all(questions: Sequence[Question], answer: Answer) -> list[Answered]:
     """Faz as perguntas a ``answer``, uma a uma, e confere cada resposta.
 
     Args:
+        questions: ``Question``, cada uma com o que se espera.
         answer: qualquer função que recebe a pergunta (um ``str``) e devolve a resposta.
+
+    Erros:
+        UsageError: uma das perguntas é um texto comum, sem o que se espera.
     """
+    for question in questions:
+        if not isinstance(question, Question):
+            raise UsageError(
+                f"pergunta {str(question)[:40]!r}: esperado um Question, com a resposta esperada: "
+                'Question("Quantos?", ["dois"]).'
+            )
     return [grade(question, answer(question)) for question in questions]
 
 
@@ -326,6 +350,9 @@ def as_json(item: Answered) -> dict[str, Any]:
         "question": str(item.question),
         "references": list(item.question.references),
         "expected": list(item.question.expected),
+        "refused": list(item.question.refused),
+        "persona": item.question.persona,
+        "history": [dict(message) for message in item.question.history],
         "answer": item.answer,
         "exact": item.exact,
         "f1": item.f1,

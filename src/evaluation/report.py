@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from src.evaluation import plots
-from src.evaluation.evaluate import SIMILARITY_NAMES, Evaluation, unique_names
+from src.evaluation import display, plots
+from src.evaluation.evaluate import Evaluation, unique_names
 from src.evaluation.history import compare
 from src.evaluation.intervals import Estimate
 from src.evaluation.questions import ACCURACY_NAMES
@@ -17,47 +17,8 @@ from src.utils.atomic_io import write_text
 from src.utils.numbers import decimal, grouped
 
 TEMPLATES = Path(__file__).parent / "templates"
-GROUP_LABELS = {
-    "all": "tudo",
-    "texts": "textos corridos",
-    "conversations": "respostas das conversas",
-    "questions": "respostas das perguntas",
-}
-METRIC_LABELS = {
-    "bits_per_byte": "bits por byte",
-    "bleu": "BLEU",
-    "chrf": "chrF",
-    "rouge1": "ROUGE-1",
-    "rouge2": "ROUGE-2",
-    "rougeL": "ROUGE-L",
-    "repetition": "repetição",
-    "exact": "exata",
-    "f1": "F1",
-    "contains": "contém a resposta",
-    "acceptable": "aceitável",
-}
-SECTION_LABELS = {"answers": "conversas", "questions": "perguntas"}
-SHOWN_SAMPLES = 60
+SHOWN_SAMPLES = 40  # de cada grupo
 SHOWN_RUNS = 60
-
-
-def metric_label(metric: str) -> str:
-    """``answers.rougeL`` -> ``ROUGE-L (conversas)``."""
-    section, _, name = metric.partition(".")
-    if section == "bits_per_byte":
-        return f"bits por byte ({GROUP_LABELS[name]})"
-    return f"{METRIC_LABELS[name]} ({SECTION_LABELS[section]})"
-
-
-def with_interval(value: dict[str, Any] | Estimate | None, places: int = 3) -> str:
-    """``1,234 (1,200 a 1,260)``; só o valor, sem intervalo; um traço, sem valor."""
-    if value is None:
-        return "-"
-    found: dict[str, Any] = value.to_dict() if isinstance(value, Estimate) else value
-    text = decimal(found["value"], places)
-    if found.get("low") is None:
-        return text
-    return f"{text} ({decimal(found['low'], places)} a {decimal(found['high'], places)})"
 
 
 def _render(name: str, **values: Any) -> str:
@@ -73,8 +34,10 @@ def _render(name: str, **values: Any) -> str:
     helpers: dict[str, Callable[..., str]] = {
         "decimal": decimal,
         "grouped": grouped,
-        "with_interval": with_interval,
-        "metric_label": metric_label,
+        "with_interval": display.with_interval,
+        "perplexity_text": display.perplexity_text,
+        "number_text": display.number_text,
+        "date_text": display.date_text,
     }
     environment.globals.update(helpers)
     return environment.get_template(name).render(**values)
@@ -97,6 +60,11 @@ def evaluation_page(evaluation: Evaluation) -> str:
     result = evaluation.result
     models = [result, *([result["compare"]] if result.get("compare") else [])]
     names = unique_names([model["model"] for model in models])
+    sections = [
+        (section, label, display.section_rows(models, section))
+        for section, label in display.SECTIONS.items()
+        if result[section]
+    ]
     return _render(
         "evaluation.html.j2",
         title=f"Avaliação de {' e '.join(names)}",
@@ -104,13 +72,16 @@ def evaluation_page(evaluation: Evaluation) -> str:
         models=list(zip(names, models)),
         names=names,
         charts=_evaluation_charts(evaluation, names, models),
-        groups=[
-            (group, GROUP_LABELS[group]) for group in GROUP_LABELS if group in result["likelihood"]
+        groups=list(display.shown_groups(result["likelihood"]).items()),
+        differences=display.difference_rows(result, names) if len(models) > 1 else [],
+        directions=display.DIRECTIONS,
+        sections=sections,
+        resources=display.resource_rows(models),
+        samples=[
+            (label, len(result["samples"][section]), _samples(models, section))
+            for section, label in display.SECTIONS.items()
+            if result["samples"][section]
         ],
-        similarity=[(name, METRIC_LABELS[name]) for name in SIMILARITY_NAMES],
-        accuracy=[(name, METRIC_LABELS[name]) for name in ACCURACY_NAMES],
-        samples=_samples(models),
-        shown_samples=SHOWN_SAMPLES,
     )
 
 
@@ -123,8 +94,8 @@ def _evaluation_charts(
         charts["likelihood"] = plots.bars(
             {
                 name: {
-                    GROUP_LABELS[group]: Estimate(**found["interval"])
-                    for group, found in likelihood.items()
+                    label: Estimate(**likelihood[group]["interval"])
+                    for group, label in display.shown_groups(likelihoods[0]).items()
                 }
                 for name, likelihood in zip(names, likelihoods)
             },
@@ -136,37 +107,46 @@ def _evaluation_charts(
         )
         if len(models) > 1:
             charts["scatter"] = plots.scatter(*evaluation.units, (names[0], names[1]))
-    for section, labels in (("answers", SIMILARITY_NAMES), ("questions", ACCURACY_NAMES)):
+    for section, labels in (("answers", display.SIMILARITY_NAMES), ("questions", ACCURACY_NAMES)):
         if models[0][section]:
             charts[section] = plots.bars(
                 {
                     name: {
-                        METRIC_LABELS[label]: _percent(model[section][label], label)
+                        display.MEASURES[label].label: _percent(model[section][label], label)
                         for label in labels
                         if label in model[section]
                     }
                     for name, model in zip(names, models)
                 },
                 "de 0 a 100 (mais é melhor)",
-                places=0,
             )
     return charts
 
 
 def _percent(found: dict[str, Any], name: str) -> Estimate:
-    """De 0 a 100: BLEU e chrF já são; o resto vai de 0 a 1."""
-    scale = 1 if name in ("bleu", "chrf") else 100
+    """Na escala em que se mostra."""
+    scale = display.MEASURES[name].scale
     low, high = (None if found[end] is None else found[end] * scale for end in ("low", "high"))
     return Estimate(found["value"] * scale, low, high)
 
 
-def _samples(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """As perguntas com as respostas de cada modelo, lado a lado."""
-    rows = [model["samples"][:SHOWN_SAMPLES] for model in models]
+def _samples(models: Sequence[dict[str, Any]], section: str) -> list[dict[str, Any]]:
+    """As perguntas com as respostas de cada modelo, lado a lado, e se cada uma acertou."""
+    rows = [model["samples"][section][:SHOWN_SAMPLES] for model in models]
     return [
-        {"question": items[0], "answers": [item["answer"] for item in items]}
+        {
+            "question": items[0],
+            "history": [message["content"] for message in items[0]["history"]],
+            "answers": [(item["answer"], _mark(item)) for item in items],
+        }
         for items in zip(*rows)
     ]
+
+
+def _mark(item: dict[str, Any]) -> str:
+    """✓ ou ✗ onde há como dizer: o critério dos termos ou, sem termos, se contém a esperada."""
+    found = item["acceptable"] if item["acceptable"] is not None else item["contains"]
+    return "" if found is None else ("✓" if found else "✗")
 
 
 # ---------------------------------------------------------------------- medidas de velocidade

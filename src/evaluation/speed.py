@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from src.evaluation.latency import GenerationTime, time_generation
-from src.evaluation.timing import Spread, against, interleaved
+from src.evaluation.timing import MIN_REPEATS, Spread, against, interleaved
 from src.utils.numbers import decimal
 
 NEW_TOKENS = 20  # os da referência
 SHORTEST = 32  # tokens do menor prompt
-PEER_NAME = "GPT-2 (transformers)"
+PEER_NAME = "GPT-2"  # o do transformers
+FEW_ROUNDS = "poucas rodadas"
 
 
 def prompt_lengths(context: int, new_tokens: int = NEW_TOKENS) -> list[int]:
@@ -122,7 +123,9 @@ def displayed(row: dict[str, Any]) -> dict[str, str]:
 
 def verdict(row: dict[str, Any]) -> str:
     """Quem foi mais rápido naquele tamanho; ninguém, se a variação inclui a igualdade."""
+    if row["repeats"] < MIN_REPEATS:
+        return FEW_ROUNDS
     ratio = ratio_spread(row)
     if not ratio.differs_from_one:
-        return "sem diferença clara"
+        return "empate"
     return "este modelo" if ratio.median < 1 else PEER_NAME

@@ -279,8 +279,8 @@ def _load_plain_model(folder: Path) -> Any:
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelFormatError(
-            f"'{folder}' não abriu como modelo de linguagem do transformers: {error}. São lidos "
-            "modelos causais com pesos em .safetensors."
+            f"'{folder}' não abriu como modelo de linguagem do transformers "
+            f"({str(error).rstrip('.')}). São lidos modelos causais com pesos em .safetensors."
         ) from error
     model, info = loaded
     missing = sorted(info.get("missing_keys") or [])

@@ -141,11 +141,15 @@ def similarity(answers: Sequence[str], references: Sequence[str]) -> dict[str, E
 
 
 def variety(answers: Sequence[str]) -> dict[str, Any]:
-    """distinct-1 e 2, repetição (com intervalo), palavras por resposta e respostas vazias."""
+    """distinct-1 e 2, repetição (com intervalo), palavras por resposta e respostas vazias.
+
+    A repetição é das respostas que dizem algo; ``None`` se nenhuma diz.
+    """
+    said = [answer for answer in answers if answer.strip()]
     return {
         "distinct_1": distinct(answers, 1),
         "distinct_2": distinct(answers, 2),
-        "repetition": mean([repetition(answer) for answer in answers]).to_dict(),
+        "repetition": mean([repetition(answer) for answer in said]).to_dict() if said else None,
         "words": float(np.mean([len(words(answer)) for answer in answers])),
-        "empty": sum(not answer.strip() for answer in answers),
+        "empty": len(answers) - len(said),
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from src.utils.numbers import grouped
+from src.utils.numbers import counted, grouped
 
 ROLE_LABELS = {"user": "Usuário", "assistant": "Luna", "system": "Sistema"}
 _SHOWN = 5  # problemas de cada tipo que o resumo mostra por extenso
@@ -98,20 +98,20 @@ class LoadReport:
 
     def totals(self) -> list[str]:
         """As linhas do que deu certo, avisos de interpretação incluídos."""
-        conversations = _plural(self.conversations, "conversa", "conversas")
+        conversations = counted(self.conversations, "conversa", "conversas")
         lines = [f"{path}: {text}" for path, text in self.notices[:_SHOWN]]
         if len(self.notices) > _SHOWN:
             lines.append(f"... e mais {len(self.notices) - _SHOWN} avisos de interpretação.")
         lines.append(
-            f"{_plural(len(self.files_read), 'arquivo lido', 'arquivos lidos')}: "
-            f"{_plural(self.documents, 'documento', 'documentos')} ({conversations}), "
-            f"{_plural(self.characters, 'caractere', 'caracteres')}."
+            f"{counted(len(self.files_read), 'arquivo lido', 'arquivos lidos')}: "
+            f"{counted(self.documents, 'documento', 'documentos')} ({conversations}), "
+            f"{counted(self.characters, 'caractere', 'caracteres')}."
         )
         if self.exact_duplicates or self.near_duplicates:
             lines.append(
                 "Repetições retiradas: "
-                f"{_plural(self.exact_duplicates, 'idêntica', 'idênticas')} e "
-                f"{_plural(self.near_duplicates, 'quase idêntica', 'quase idênticas')}."
+                f"{counted(self.exact_duplicates, 'idêntica', 'idênticas')} e "
+                f"{counted(self.near_duplicates, 'quase idêntica', 'quase idênticas')}."
             )
         return lines
 
@@ -132,7 +132,3 @@ def _listed(singular: str, plural: str, pairs: list[tuple[str, str]]) -> list[st
     if len(pairs) > _SHOWN:
         lines.append(f"... e mais {grouped(len(pairs) - _SHOWN)} {plural}.")
     return lines
-
-
-def _plural(count: int, singular: str, plural: str) -> str:
-    return f"{grouped(count)} {singular if count == 1 else plural}"

@@ -40,6 +40,8 @@ __all__ = [
     "Document",
     "LoadReport",
     "expand_patterns",
+    "iter_records",
+    "too_large",
     "iter_file_documents",
     "load_data_from_patterns",
     "load_documents",
@@ -86,7 +88,7 @@ def load_file_based_on_extension(path: PathLike) -> str:
 def _records_text(path: Path, extension: str) -> str:
     """Os registros de um arquivo em sequência; linhas em CSV, blocos em JSON e JSONL."""
     report = LoadReport()
-    texts = [_record_text(value, extension) for _, value in _records(path, extension, report)]
+    texts = [_record_text(value, extension) for _, value in iter_records(path, report)]
     for source, reason in report.bad_records:
         logger.warning("%s: %s", source, reason)
     if report.bad_records and not texts:
@@ -133,7 +135,7 @@ def iter_file_documents(
     report = LoadReport() if report is None else report
     with _reading(path):
         extension = _checked_extension(path)
-        if _too_large(path, max_file_mb, report):
+        if too_large(path, max_file_mb, report):
             documents: Iterable[Document] = ()
         elif extension == ".txt":
             documents = _text_documents(path, report, segment)
@@ -147,7 +149,8 @@ def iter_file_documents(
             logger.warning("%s", warning)
 
 
-def _too_large(path: Path, max_file_mb: float, report: LoadReport) -> bool:
+def too_large(path: Path, max_file_mb: float, report: LoadReport) -> bool:
+    """Se o arquivo passa do tamanho; anota no relato que foi lido ou por que não foi."""
     size_mb = path.stat().st_size / _MEGABYTE
     if size_mb <= max_file_mb:
         report.files_read.append(str(path))
@@ -205,7 +208,7 @@ def _plain_documents(parts: Iterable[str], path: Path, segment: bool) -> Iterato
 
 
 def _record_documents(path: Path, extension: str, report: LoadReport) -> Iterator[Document]:
-    for source, value in _records(path, extension, report):
+    for source, value in iter_records(path, report):
         try:
             yield document_from_record(value, source, str(path), report)
         except RecordError as error:
@@ -215,8 +218,9 @@ def _record_documents(path: Path, extension: str, report: LoadReport) -> Iterato
                 report.bad_record(source, str(error))
 
 
-def _records(path: Path, extension: str, report: LoadReport) -> Iterator[tuple[str, Any]]:
-    """Os pares (procedência, registro) de um .json, .jsonl ou .csv."""
+def iter_records(path: Path, report: LoadReport) -> Iterator[tuple[str, Any]]:
+    """Os pares (procedência, registro) de um .json, .jsonl ou .csv; problemas vão ao relato."""
+    extension = path.suffix.lower()
     encoding = detect_encoding(path)
     _note_encoding(path, encoding, report)
     if extension == ".json":

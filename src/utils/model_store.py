@@ -294,7 +294,9 @@ class ModelStore:
         if self.exists(name):
             return folder
         names = self.names()
-        close = difflib.get_close_matches(folder.name, names, n=3, cutoff=0.6)
+        plain = {known.casefold(): known for known in names}
+        found = difflib.get_close_matches(folder.name.casefold(), plain, n=3, cutoff=0.6)
+        close = [plain[item] for item in found]
         lines = [f"O modelo '{folder.name}' não existe em '{self.models_dir}'."]
         if folder.is_dir():
             lines.append(f"A pasta está lá, mas sem {CONFIG_FILE}.")
