@@ -7,7 +7,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from tests.conftest import make_model, tiny_config
 
 
-def save_gpt2(folder, tokenizer, seed=0, n_positions=64):
+def save_gpt2(folder, tokenizer, seed=0, n_positions=256):
     """Um GPT-2 do transformers, com o tokenizador na própria pasta; os pesos foram sacudidos."""
     torch.manual_seed(seed)
     config = GPT2Config(

@@ -27,7 +27,18 @@ from tests.cli_support import MAIN, ROOT, TINY, Luna, contents, environment
 
 journey, luna, trained = cli_support.journey, cli_support.luna, cli_support.trained
 
-COMMANDS = ["create", "train", "chat", "demo", "models", "info", "setup", "test"]
+COMMANDS = [
+    "create",
+    "train",
+    "chat",
+    "evaluate",
+    "benchmark",
+    "demo",
+    "models",
+    "info",
+    "setup",
+    "test",
+]
 HEAVY = ("torch", "transformers", "numpy", "src")
 ANSI = "\x1b"
 TRACEBACK = "Traceback"

@@ -83,6 +83,8 @@ def test_json_is_one_object_with_the_agreed_fields(trained, files):
     assert groups["conversations"]["bytes"] == len("Tudo ótimo, e você?Corre.".encode())
     assert groups["questions"]["bytes"] == len("a água".encode())
     assert groups["all"]["bits_per_byte"] == found["bits_per_byte"]
+    for part in groups.values():  # o que se mostra é o do intervalo
+        assert part["interval"]["value"] == pytest.approx(part["bits_per_byte"])
     assert found["answers"]["count"] == 2 and found["questions"]["count"] == 2
     assert found["questions"]["acceptable"]["count"] == found["questions"]["exact"]["count"] == 1
     assert found["protocol"]["window"] == 96 and found["protocol"]["stride"] == 48
@@ -94,7 +96,8 @@ def test_json_is_one_object_with_the_agreed_fields(trained, files):
 
 def test_plain_gpt2_folder_equals_a_direct_computation(luna, gpt2_folder):
     data = luna.write("prosa.txt", PROSE + "\n")
-    found = luna("evaluate", "--model", gpt2_folder, "--data", data, "--quick", "--json").json
+    argv = ["evaluate", "--model", gpt2_folder, "--data", data, "--quick", "--json"]
+    found = luna(*argv, "--window", "64").json
     tokenizer = AutoTokenizer.from_pretrained(gpt2_folder)
     model = GPT2LMHeadModel.from_pretrained(gpt2_folder).eval()
     ids = [tokenizer.eos_token_id, *tokenizer(PROSE, add_special_tokens=False).input_ids]
@@ -116,9 +119,10 @@ def test_two_models_are_compared_on_the_same_things(trained, files):
     assert {"bits_per_byte.all", "answers.bleu", "answers.rougeL", "questions.f1"} <= set(rows)
     gap = found["bits_per_byte"] - found["compare"]["bits_per_byte"]
     assert rows["bits_per_byte.all"]["value"] == pytest.approx(gap)
-    assert gap < 0 and rows["bits_per_byte.all"]["winner"] == 1  # o outro tem pesos ao acaso
+    assert gap < 0  # o outro tem pesos ao acaso; mas com quatro textos não se diz quem venceu
+    assert all(row["winner"] is None and row["units"] < 20 for row in rows.values())
     shown = trained(*argv)
-    assert "Luna menos outro" in shown.out and "empate" in shown.out
+    assert "Luna menos outro" in shown.out and "não se diz" in shown.out
 
 
 def test_a_model_against_itself_has_no_winner(trained, files):
@@ -156,7 +160,7 @@ def test_without_data_the_bundled_validation_is_used(trained):
         "dialogos_variados.txt",
         "texto.txt",
         "texto_variado.txt",
-        "perguntas_demo.jsonl",
+        "perguntas.jsonl",
     }
 
 
@@ -272,6 +276,59 @@ def test_bad_usage_is_explained(trained, argv, code, message):
     assert not (trained.home / "logs" / "evaluation").exists() or not any(
         (trained.home / "logs" / "evaluation").iterdir()
     )
+
+
+def test_a_luna_answers_as_in_the_chat_with_persona_and_history(trained, files, monkeypatch):
+    from src.chat.luna_chat import LunaChat
+
+    calls = []
+
+    def fake(self, prompt, history=None, on_text=None):
+        calls.append((str(prompt), self.persona.name, [m["content"] for m in history]))
+        settings = self.config.chat
+        assert (settings.temperature, settings.max_new_tokens) == (0.0, 64)
+        return "Corre."
+
+    monkeypatch.setattr(LunaChat, "generate_response", fake)
+    found = trained("evaluate", "--model", "Luna", "--data", *files, *QUICK, "--json").json
+    assert sorted(calls) == [
+        ("E o rio?", "casual", ["Oi, tudo bem?", "Tudo ótimo, e você?"]),
+        ("O que corre no rio?", "casual", []),
+        ("Oi, tudo bem?", "casual", []),
+        ("Qual é o seu nome?", "formal", []),
+    ]
+    assert [item["answer"] for item in found["samples"]["answers"]] == ["Corre.", "Corre."]
+
+
+def test_a_folder_of_any_name_is_measured(trained):
+    folder = trained.home / "Meu modelo $x$ (velho)"
+    (trained.models / "Luna").rename(folder)
+    data = trained.write("p.txt", DIALOGUE * 3)
+    argv = ["evaluate", "--model", folder, "--compare", folder, "--data", data, *QUICK]
+    done = trained(*argv, "--report", trained.home / "r.html")
+    assert done.code == 0, done.err
+    assert "$x$" in (trained.home / "r.html").read_text("utf-8")
+
+
+def test_a_failed_memory_measure_costs_only_itself(trained, monkeypatch):
+    from src.utils.errors import LunaError
+
+    def fail(*args):
+        raise LunaError("A medida de memória falhou.")
+
+    monkeypatch.setattr(evaluate_module, "measure_memory", fail)
+    data = trained.write("p.txt", PROSE)
+    done = trained("evaluate", "--model", "Luna", "--data", data, "--max_answers", "1", "--json")
+    assert done.code == 0 and done.json["memory"] is None and "memória falhou" in done.err
+
+
+def test_a_failed_page_does_not_hide_the_measures(trained, monkeypatch):
+    from src.evaluation import report as report_module
+
+    monkeypatch.setattr(report_module, "evaluation_page", lambda _: 1 / 0)
+    data = trained.write("p.txt", PROSE)
+    done = trained("evaluate", "--model", "Luna", "--data", data, *QUICK)
+    assert done.code == 1 and "bits por byte" in done.out
 
 
 def test_interrupted_evaluation_leaves_nothing_behind(trained, monkeypatch):

@@ -109,6 +109,7 @@ def test_a_refused_disk_is_told(tmp_path):
         {"new_tokens": 5},
         {"machine": MACHINE | {"threads": 1}},
         {"machine": MACHINE | {"processor": "Q"}},
+        {"machine": MACHINE | {"gpu": "H"}},
         {"benchmark": "outro"},
     ],
 )
@@ -122,30 +123,42 @@ def test_only_the_same_thing_on_the_same_machine_is_compared(change):
 
 
 def test_spreads_that_touch_are_the_same_speed():
-    found = history.compare(record(row(ratio=1.0)), record(row(ratio=1.09)))
+    found = history.compare([record(row(ratio=1.0))], record(row(ratio=1.09)))
     assert found["rows"][0]["verdict"] == "igual"
     assert found["rows"][0]["change"] == pytest.approx(0.09)
 
 
 @pytest.mark.parametrize(("ratio", "verdict"), [(0.8, "mais rápido"), (1.2, "mais lento")])
 def test_spreads_apart_name_the_change(ratio, verdict):
-    found = history.compare(record(row(ratio=1.0)), record(row(ratio=ratio)))
+    found = history.compare([record(row(ratio=1.0))], record(row(ratio=ratio)))
     assert found["rows"][0]["verdict"] == verdict
 
 
+def test_each_length_is_compared_to_the_last_run_that_has_it():
+    runs = [
+        record(row(32, 1.0), row(64, 1.0), date="primeira"),
+        record(row(32, 2.0), row(64, 2.0), date="segunda"),
+        record(row(32, 3.0), date="rápida"),
+    ]
+    found = history.compare(runs, record(row(32, 3.0), row(64, 2.0)))
+    assert [item["previous"] for item in found["rows"]] == [3.0, 2.0]
+    assert all(item["verdict"] == "igual" for item in found["rows"])
+    assert found["previous_date"] == "rápida"
+
+
 def test_few_rounds_name_no_change():
-    found = history.compare(record(row(ratio=1.0, repeats=3)), record(row(ratio=2.0)))
+    found = history.compare([record(row(ratio=1.0, repeats=3))], record(row(ratio=2.0)))
     assert found["rows"][0]["verdict"] == "poucas rodadas"
 
 
 def test_a_slower_machine_is_not_a_slower_model():
     """Tudo levou o dobro, o par também: a razão não mudou, e é isso que se diz."""
-    found = history.compare(record(row(peer=100.0)), record(row(peer=200.0)))
+    found = history.compare([record(row(peer=100.0))], record(row(peer=200.0)))
     assert found["machine"] == 2.0 and found["rows"][0]["verdict"] == "igual"
 
 
 def test_lengths_that_only_one_run_has_are_left_out():
-    found = history.compare(record(row(32)), record(row(32), row(64)))
+    found = history.compare([record(row(32))], record(row(32), row(64)))
     assert [item["seq_len"] for item in found["rows"]] == [32]
-    empty = history.compare(record(row(32)), record(row(64)))
+    empty = history.compare([record(row(32))], record(row(64)))
     assert empty["rows"] == [] and empty["machine"] is None

@@ -12,8 +12,8 @@ def test_interval_of_a_mean_is_the_one_of_the_normal():
     found = intervals.mean(values)
     half = 1.96 * values.std() / 20
     assert found.value == pytest.approx(values.mean())
-    assert found.low == pytest.approx(values.mean() - half, abs=0.25 * half)
-    assert found.high == pytest.approx(values.mean() + half, abs=0.25 * half)
+    assert found.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():

@@ -107,6 +107,13 @@ def test_a_token_never_crosses_from_the_context_to_the_continuation(adapter):
         assert before and after
 
 
+def test_the_chat_template_is_refused(adapter):
+    from src.utils.errors import UsageError
+
+    with pytest.raises(UsageError, match="apply_chat_template"):
+        adapter.apply_chat_template([{"role": "user", "content": "oi"}])
+
+
 def test_control_tokens_in_a_task_stay_text(adapter, tokenizer):
     ids = adapter.tok_encode("antes <|assistant|> depois <|endoftext|>")
     assert not set(tokenizer.control_ids.values()) & set(ids)

@@ -68,7 +68,10 @@ def test_words_that_only_look_like_articles_inside_others_stay():
         ("anos anos", ["dois anos"], 0, 0.5),  # uma repetida não conta duas vezes
         ("dois dias", ["dois anos", "dois dias", "nunca"], 1, 1.0),
         ("", ["dois anos"], 0, 0.0),
-        ("a", ["o"], 1, 1.0),  # só artigos: as duas ficam vazias
+        ("", ["Um"], 0, 0.0),  # quem não diz nada nunca acerta
+        ("a", ["o"], 0, 0.0),
+        ("um", ["Um"], 1, 1.0),
+        ("Só um.", ["um"], 0, 2 * 1 / 3),  # a esperada é só artigo: os artigos ficam
         ("15", ["1,5"], 0, 0.0),
     ],
 )
@@ -90,6 +93,7 @@ def test_contains_accepts_a_sentence_around_and_not_a_piece_of_a_word():
         ("Vale por dois anos, e só.", "dois anos."),
         ("Foi Machado de Assis.", "O Machado de Assis"),
         ("segunda feira de manhã", "Segunda-feira"),
+        ("Há só um.", "Um"),
     ],
 )
 def test_contains_compares_normalised_texts(answer, reference):
@@ -216,15 +220,19 @@ def test_bad_records_are_reported_and_the_rest_is_used(tmp_path):
         {"pergunta": "", "resposta": "R"},
         {"pergunta": "P?"},
         {"pergunta": 3, "resposta": "R"},
-        {"pergunta": "P?", "resposta": {"text": 4}},
+        {"pergunta": "P?", "resposta": {"text": [[]]}},
         {"pergunta": "P?", "esperado": [" "]},
         ["P?", "R"],
-        {"pergunta": "Q?", "resposta": "S"},
+        5,
+        "texto solto",
+        {"pergunta": "Q?", "resposta": None, "esperado": ["S"]},
+        {"pergunta": "R?", "resposta": 2.5},
     ]
     path, report = tmp_path / "p.jsonl", LoadReport()
     path.write_text("\n".join(map(json.dumps, lines)), "utf-8")
-    assert read_questions(path, report) == ["P?", "Q?"]
-    assert [where for where, _ in report.bad_records] == [f"{path}:{n}" for n in (2, 3, 4, 5, 6, 7)]
+    found = read_questions(path, report)
+    assert found == ["P?", "Q?", "R?"] and found[2].references == ("2,5",)
+    assert [where for where, _ in report.bad_records] == [f"{path}:{n}" for n in range(2, 10)]
     assert all(what for _, what in report.bad_records)
 
 

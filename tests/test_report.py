@@ -83,8 +83,9 @@ def evaluation(compare=False, **changes):
         result["compare"] = measured("Outro")
         result["differences"] = [
             {"metric": "bits_per_byte.all", "value": -0.1, "low": -0.2, "high": -0.05}
-            | {"winner": 1},
-            {"metric": "answers.bleu", "value": 0.1, "low": None, "high": None} | {"winner": None},
+            | {"units": 30, "winner": 1},
+            {"metric": "answers.bleu", "value": 0.1, "low": None, "high": None}
+            | {"units": 30, "winner": None},
         ]
         units.append([1.5, 2.5, 3.5])
     return Evaluation(result, units)

@@ -16,7 +16,7 @@ from src.evaluation.timing import (
     machine_line,
     measure_pairs,
 )
-from src.utils.errors import LunaError
+from src.utils.errors import LunaError, UsageError
 from tests import evaluation_support
 from tests.conftest import make_model, tiny_config
 
@@ -105,6 +105,20 @@ def test_forced_length_is_reached_even_when_the_model_wants_to_stop(tokenizer):
     assert len(time_generation(model, [5, 6], 8).token_ms) == 7
 
 
+def test_generation_is_greedy_and_of_the_asked_length(tokenizer, monkeypatch):
+    model, seen = make_model(tiny_config(tokenizer)), {}
+    real = type(model).generate
+
+    def spy(self, inputs, **options):
+        seen.update(options, ids=inputs.tolist())
+        return real(self, inputs, **options)
+
+    monkeypatch.setattr(type(model), "generate", spy)
+    time_generation(model, [5, 6, 7], 4)
+    assert seen["ids"] == [[5, 6, 7]] and seen["do_sample"] is False
+    assert seen["max_new_tokens"] == seen["min_new_tokens"] == 4
+
+
 def test_latency_is_measured_in_turns_and_summarised(tokenizer, monkeypatch):
     from src.evaluation import latency
     from src.evaluation.latency import GenerationTime
@@ -139,6 +153,29 @@ def test_memory_is_measured_in_another_process(luna_folder):
     assert (found["vram_gb"] is None) is not torch.cuda.is_available()
 
 
+def test_memory_is_of_an_answer_with_the_full_context(luna_folder, monkeypatch):
+    from src.evaluation import latency, memory
+
+    seen = []
+    monkeypatch.setattr(latency, "time_generation", lambda m, ids, new: seen.append((ids, new)))
+    memory.run(luna_folder, "cpu")
+    ((ids, new),) = seen
+    assert len(ids) + new == 64 and new == 32
+
+
+def test_the_libraries_are_not_counted_in_the_model(luna_folder):
+    """Um modelo de 50 mil parâmetros pede poucos MB; as bibliotecas, centenas."""
+    assert measure_memory(luna_folder)["model_gb"] < 0.1
+
+
+def test_a_slow_memory_measure_is_stopped(luna_folder, monkeypatch):
+    from src.evaluation import memory
+
+    monkeypatch.setattr(memory, "_TIMEOUT_S", 0.01)
+    with pytest.raises(LunaError, match="interrompida"):
+        measure_memory(luna_folder)
+
+
 def test_a_failed_memory_measure_says_why(tmp_path):
     with pytest.raises(LunaError, match="config.json"):
         measure_memory(tmp_path)
@@ -163,12 +200,27 @@ def test_prompts_double_up_to_the_full_context(context, lengths):
 
 def test_the_peer_is_a_plain_gpt2_of_the_same_dimensions(tokenizer):
     config = tiny_config(tokenizer, use_state_space=True, use_moe=True)
+    model = make_model(config).to(torch.bfloat16)
     state = torch.random.get_rng_state()
-    peer = gpt2_peer(config)
+    peer = gpt2_peer(model, 64)
+    assert peer.dtype == torch.bfloat16
     assert type(peer).__name__ == "GPT2LMHeadModel" and not peer.training
     same = "vocab_size n_positions n_embd n_layer n_head".split()
     assert all(getattr(peer.config, name) == getattr(config, name) for name in same)
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_a_peer_has_heads_that_divide_its_width_or_is_refused():
+    from types import SimpleNamespace
+
+    sizes = {"hidden_size": 30, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = SimpleNamespace(model_type="x", vocab_size=50, **sizes)
+    model = torch.nn.Linear(2, 2)
+    model.config = config
+    assert gpt2_peer(model, 8).config.n_head == 3
+    config.num_attention_heads = None
+    with pytest.raises(UsageError, match="num_attention_heads"):
+        gpt2_peer(model, 8)
 
 
 def test_every_prompt_length_is_seen_in_every_round(tokenizer, monkeypatch):
@@ -183,7 +235,7 @@ def test_every_prompt_length_is_seen_in_every_round(tokenizer, monkeypatch):
         return GenerationTime(1.0, (1.0,) * (new_tokens - 1), 10.0 if mine else 20.0)
 
     monkeypatch.setattr(speed_module, "time_generation", fake)
-    rows = inference_speed(model, gpt2_peer(model.config), prompt_lengths(100), repeats=10)
+    rows = inference_speed(model, gpt2_peer(model, 100), prompt_lengths(100), repeats=10)
     one_round = [(mine, size) for size in (32, 64, 80) for mine in (True, False)]
     assert calls == one_round * 12
     assert [row["seq_len"] for row in rows] == [32, 64, 80]
@@ -194,7 +246,7 @@ def test_every_prompt_length_is_seen_in_every_round(tokenizer, monkeypatch):
 def test_the_full_context_really_runs(tokenizer):
     model = make_model(tiny_config(tokenizer, use_state_space=True))
     rows = inference_speed(
-        model, gpt2_peer(model.config), prompt_lengths(64, 4), repeats=1, new_tokens=4
+        model, gpt2_peer(model, 64), prompt_lengths(64, 4), repeats=1, new_tokens=4
     )
     assert rows[-1]["seq_len"] == 60 and rows[-1]["median_ms"] > 0
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -94,6 +95,7 @@ class LunaChat:
         persona: ``casual``, ``tecnico``, ``formal`` ou uma sua (``paths.personas_file``).
         device: ``auto``, ``cpu``, ``cuda`` ou ``mps``.
         mode: ``low_latency``, ``high_precision`` ou ``None`` (o da configuração).
+        folder: a pasta do modelo, quando ele não está na de modelos.
 
     Erros:
         ModelNotFoundError, ModelFormatError: o modelo não existe ou está danificado.
@@ -107,6 +109,7 @@ class LunaChat:
         persona: str = "casual",
         device: str = "auto",
         mode: str | None = None,
+        folder: Path | None = None,
     ) -> None:
         if mode is not None and mode not in MODES:
             raise UsageError(f"mode={mode!r}: esperado um de {', '.join(MODES)}.")
@@ -116,7 +119,8 @@ class LunaChat:
         self.persona: Persona = get_persona(persona, personas)
         self.mode = mode
         self.device = resolve_device(device)
-        folder = ModelStore(self.config.paths.models_dir).require(model_name)
+        if folder is None:
+            folder = ModelStore(self.config.paths.models_dir).require(model_name)
         self.tokenizer = LunaTokenizer(self.config).load(folder / "tokenizer")
         self.model: Any = LunaModel.from_pretrained(folder).to(self.device)
         self.model.eval()

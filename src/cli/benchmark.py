@@ -39,7 +39,7 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     earlier = history.series(history.read(logs / HISTORY_FILE), record)
     history.append(logs / HISTORY_FILE, record)
     write_benchmarks(logs / PAGE_FILE, [*earlier, record])
-    comparison = history.compare(earlier[-1], record) if earlier else None
+    comparison = history.compare(earlier, record) if earlier else None
     if not args.json:
         print(screen(record, comparison))
     count = counted(len(earlier) + 1, "medição", "medições")
@@ -90,9 +90,10 @@ def describe(name: str, model: Any, context: int | None = None) -> dict[str, Any
         "name": name,
         "type": config.model_type,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "hidden_size": config.hidden_size,
-        "layers": config.num_hidden_layers,
-        "heads": config.num_attention_heads,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "hidden_size": getattr(config, "hidden_size", None),
+        "layers": getattr(config, "num_hidden_layers", None),
+        "heads": getattr(config, "num_attention_heads", None),
         "vocab_size": config.vocab_size,
         "context": context or context_length(config),
         **counts,
@@ -114,7 +115,7 @@ def measure(args: argparse.Namespace, model: Any, context: int) -> list[dict[str
     lengths = prompt_lengths(context, new_tokens(context))
     if args.quick:
         lengths = sorted({lengths[0], lengths[-1]})
-    peer = gpt2_peer(model.config).to(next(model.parameters()).device)
+    peer = gpt2_peer(model, context)
     return inference_speed(
         model,
         peer,

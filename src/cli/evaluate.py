@@ -50,9 +50,9 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
         print(line, file=sys.stderr)
     evaluation = evaluate(contestants, data, settings, personas, progress_line(args))
     finish(evaluation.result, data.files, [*overlaps, *problems, *unknown], report, started)
-    write_evaluation(report, evaluation)
     if not args.json:
-        print(screen(evaluation.result))
+        print(screen(evaluation.result), flush=True)  # antes: se a página falhar, isto fica
+    write_evaluation(report, evaluation)
     say(args, f"Relatório: {report}")
     return evaluation.result
 
@@ -98,7 +98,7 @@ def data_patterns(args: argparse.Namespace, folder: Path) -> list[str]:
         say(args, f"Sem --data: usando a validação do último treino ({', '.join(valid)}).")
         return valid
     say(args, "Sem --data: usando os dados de validação que vêm com o LunaGPT.")
-    return [str(bundled_data() / "valid" / name) for name in ("*.txt", "perguntas_demo.jsonl")]
+    return [str(bundled_data() / "valid" / name) for name in ("*.txt", "perguntas.jsonl")]
 
 
 def overlap_warnings(folders: list[Path], files: list[Path]) -> list[str]:
@@ -191,10 +191,10 @@ def contestant(folder: Path, config: Config, device: str, personas: Any) -> Any:
     from src.config.personas import get_persona
 
     settings = Config(
-        paths=replace(config.paths, models_dir=str(folder.resolve().parent)),
+        paths=config.paths,
         chat=replace(config.chat, temperature=0.0, max_new_tokens=ANSWER_TOKENS),
     )
-    chat = LunaChat(name, settings, config.chat.persona, device)
+    chat = LunaChat(name, settings, config.chat.persona, device, folder=folder)
 
     def answer(question: Any) -> str:
         wanted = question.persona if question.persona in personas else config.chat.persona
@@ -224,10 +224,13 @@ def finish(
     result: dict[str, Any], files: list[Path], warnings: list[str], report: Path, started: float
 ) -> None:
     """Acrescenta ao resultado de onde veio, em que máquina e quanto levou."""
+    from src.evaluation.evaluate import LOSSY
     from src.evaluation.timing import machine, machine_line
 
     result["data"] = [str(path) for path in files]
-    result["warnings"] = warnings
+    models = [result, *([result["compare"]] if result.get("compare") else [])]
+    lossy = [model["model"] for model in models if not model["tokenizer"]["lossless"]]
+    result["warnings"] = [*warnings, *(LOSSY % name for name in lossy)]
     result["report"] = str(report)
     result["date"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     result["machine"] = machine()

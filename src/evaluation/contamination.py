@@ -19,5 +19,6 @@ def trained_files(folder: Path, files: Sequence[Path]) -> list[Path]:
         listed = read_json(folder / MANIFEST).get("files")
     except ModelFormatError:  # nunca treinado, ou não é um modelo Luna
         return []
-    known = {item.get("sha256") for item in listed or [] if isinstance(item, dict)}
+    items = listed if isinstance(listed, list) else []
+    known = {item.get("sha256") for item in items if isinstance(item, dict)}
     return [path for path in files if known and file_sha256(path) in known]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from src.evaluation.comparison import MIN_UNITS
 from src.evaluation.questions import ACCURACY_NAMES
 from src.evaluation.text_metrics import ROUGE_TYPES
 from src.utils.numbers import decimal, grouped
@@ -111,6 +112,8 @@ def difference_rows(result: dict[str, Any], names: Sequence[str]) -> list[dict[s
             continue
         measure = MEASURES["bits_per_byte" if section == "bits_per_byte" else name]
         winner = names[row["winner"] - 1] if row["winner"] else NO_WINNER
+        if row["units"] < MIN_UNITS:
+            winner = f"só {row['units']}: não se diz"
         rows.append(
             {"label": metric_label(row["metric"]), "winner": winner, "gap": measure.text(row)}
         )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from src.config.personas import PERSONAS, Personas
@@ -32,16 +33,21 @@ from src.evaluation.questions import (
     as_json,
     grades,
 )
-from src.evaluation.subject import Subject
+from src.evaluation.subject import MAX_WINDOW, Subject
 from src.models.chat_format import with_persona
 from src.utils.documents import Document
-from src.utils.errors import ContextLengthError, UsageError
+from src.utils.errors import ContextLengthError, LunaError, UsageError
 
 logger = logging.getLogger(__name__)
 
 ANSWER_TOKENS = 64  # o máximo de cada resposta
 LATENCY_TOKENS, LATENCY_PROMPTS = 32, 20
 FERTILITY_CHARS = 500_000
+LOSSLESS_CHARS = 20_000  # de cada documento, para ver se o tokenizador perde texto
+LOSSY = (
+    "O tokenizador de '%s' não devolve o texto que recebeu (tokens desconhecidos, acentos ou "
+    "maiúsculas perdidos): os seus bits por byte não se comparam com os de outro modelo."
+)
 
 Progress = Callable[[str], object]
 
@@ -84,6 +90,11 @@ def read_by(
         subject.device,
         on_progress=advance,
     )
+    if not all(np.isfinite(values).all() for values in nats):
+        raise LunaError(
+            f"'{subject.name}' deu uma perda que não é um número: os pesos têm NaN ou infinito. "
+            "Recupere uma cópia do modelo."
+        )
     found = {"all": UnitScores.collect(encoded, nats)}
     for group in GROUPS:
         places = [index for index, name in enumerate(data.groups) if name == group]
@@ -110,8 +121,8 @@ def window_and_stride(subject: Subject, window: int | None, stride: int | None) 
         window = subject.context
     elif not 2 <= window <= subject.context:
         raise UsageError(
-            f"--window {window}: esperado de 2 a {subject.context}, o contexto de "
-            f"'{subject.name}'."
+            f"--window {window}: com '{subject.name}', esperado de 2 a {subject.context} (o "
+            f"contexto dele; no máximo {MAX_WINDOW})."
         )
     if stride is None:
         stride = max(1, window // 2)
@@ -316,13 +327,21 @@ def evaluate(
         if not settings.quick:
             if progress is not None:
                 progress(f"medindo a memória de {name}")
-            subject = contestant.subject
-            measured.result["memory"] = measure_memory(subject.folder, subject.device)
+            measured.result["memory"] = _memory(contestant.subject)
     result = found[0].result
     if len(found) > 1:
         result["compare"] = found[1].result
         result["differences"] = differences(found[0], found[1])
     return Evaluation(result, [_unit_bits(measured.scores) for measured in found])
+
+
+def _memory(subject: Subject) -> dict[str, float | None] | None:
+    """A memória do modelo; se a medida falha, o resto da avaliação não se perde."""
+    try:
+        return measure_memory(subject.folder, subject.device)
+    except LunaError as error:
+        logger.warning("%s", error)
+        return None
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
@@ -346,6 +365,9 @@ def _measure(
         for asked, what in ((data.turns, "às conversas"), (data.questions, "às perguntas"))
     )
     window, stride = window_and_stride(subject, settings.window, settings.stride)
+    lossless = subject.is_lossless(str(text)[:LOSSLESS_CHARS] for text in data.documents)
+    if not lossless:
+        logger.warning(LOSSY, subject.name)
     likelihood = likelihood_json(scores)
     total = likelihood.get("all", {})
     result: dict[str, Any] = {
@@ -355,7 +377,8 @@ def _measure(
         **{name: total.get(name) for name in ("bits_per_byte", "perplexity", "tokens", "bytes")},
         "likelihood": likelihood,
         "protocol": {"window": window, "stride": stride, "prefix_id": subject.prefix_id},
-        "tokenizer": fertility(subject, [str(document) for document in data.documents]),
+        "tokenizer": fertility(subject, [str(document) for document in data.documents])
+        | {"lossless": lossless},
         "answers": answers_json(turns) if turns else None,
         "questions": questions_json(graded) if graded else None,
         "samples": {

@@ -10,6 +10,7 @@ import logging
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 #: O que precisa ser igual para que duas medições se comparem.
-KEY = ("benchmark", "model", "device", "new_tokens", "processor", "threads")
+KEY = ("benchmark", "model", "device", "new_tokens", "processor", "threads", "gpu")
 _LOCK_SECONDS = 30
 _ROW_FIELDS = (
     "seq_len repeats median_ms low_ms high_ms peer_median_ms ratio ratio_low ratio_high"
@@ -143,15 +144,17 @@ def series(records: list[dict[str, Any]], current: dict[str, Any]) -> list[dict[
     return [record for record in records if comparable(record) == key]
 
 
-def compare(previous: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
-    """O que mudou entre duas medições da mesma série.
+def compare(earlier: Sequence[dict[str, Any]], current: dict[str, Any]) -> dict[str, Any]:
+    """O que mudou desde as medições anteriores da mesma série.
+
+    Cada tamanho de prompt é comparado à última medição em que ele aparece.
 
     Returns:
         ``machine``: o tempo do par agora sobre o de antes, que diz como estava a máquina; ``rows``:
         por tamanho, as duas razões e ``verdict``: "igual" quando as variações se tocam, senão "mais
         rápido" ou "mais lento", com ``change``, a variação relativa da razão.
     """
-    before = {row["seq_len"]: row for row in previous["rows"]}
+    before = {row["seq_len"]: row for record in earlier for row in record["rows"]}
     rows, drifts = [], []
     for row in current["rows"]:
         old = before.get(row["seq_len"])
@@ -169,7 +172,7 @@ def compare(previous: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]
             }
         )
     machine = Spread.of(drifts).median if drifts else None
-    return {"previous_date": previous["date"], "machine": machine, "rows": rows}
+    return {"previous_date": earlier[-1]["date"], "machine": machine, "rows": rows}
 
 
 def _verdict(old: dict[str, Any], row: dict[str, Any]) -> str:

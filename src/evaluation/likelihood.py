@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MAX_LOGITS = 2**26  # números em ponto flutuante [B, L, V] por lote: 256 MB
+MAX_LOGITS = 2**25  # números em ponto flutuante [B, L, V] por lote; o pico é umas 3 vezes isso
 MAX_ROWS = 16  # janelas por lote
 
 

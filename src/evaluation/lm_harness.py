@@ -20,12 +20,14 @@ from src.utils.dependency_utils import require
 
 require("lm_eval", "harness")
 
+import torch  # noqa: E402
 from lm_eval.api.registry import register_model  # noqa: E402
 from lm_eval.models.huggingface import HFLM  # noqa: E402
 
 from src.config.config import Config  # noqa: E402
 from src.models.luna_model import LunaModel  # noqa: E402
 from src.models.tokenizer import LunaTokenizer  # noqa: E402
+from src.utils.errors import UsageError  # noqa: E402
 from src.utils.hardware_utils import resolve_device  # noqa: E402
 
 
@@ -45,12 +47,24 @@ class LunaLM(HFLM):
     """
 
     def __init__(self, pretrained: str, device: str | None = None, **kwargs: Any) -> None:
-        folder, wanted = Path(pretrained), (device or "auto").partition(":")[0]
-        place = resolve_device("auto" if wanted == "cuda" else wanted)
-        model = LunaModel.from_pretrained(folder).to(place)
+        folder, wanted = Path(pretrained), device or "auto"
+        if not wanted.startswith("cuda") or not torch.cuda.is_available():
+            wanted = resolve_device("auto" if wanted.startswith("cuda") else wanted)
+        model = LunaModel.from_pretrained(folder).to(wanted)
         tokenizer = LunaTokenizer(Config()).load(folder / "tokenizer").hf
         super().__init__(
-            pretrained=model.eval(), tokenizer=tokenizer, device=place, backend="causal", **kwargs
+            pretrained=model.eval(), tokenizer=tokenizer, device=wanted, backend="causal", **kwargs
+        )
+
+    def apply_chat_template(self, *unused: Any, **options: Any) -> str:
+        """Recusado: o texto das tarefas nunca vira token de controle, e o molde viraria texto.
+
+        Erros:
+            UsageError: sempre.
+        """
+        raise UsageError(
+            "--apply_chat_template não vale com --model luna: os papéis da conversa seriam lidos "
+            "como texto comum. Rode sem essa opção."
         )
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:

@@ -47,16 +47,12 @@ def measure_memory(folder: Path, device: str = "cpu") -> dict[str, float | None]
     """
     command = [sys.executable, "-m", "src.evaluation.memory", str(folder.resolve()), device]
     path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        env=os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        done = _run(command, path)
+    except subprocess.TimeoutExpired as error:
+        raise LunaError(
+            f"A medida de memória de '{folder}' passou de {_TIMEOUT_S} s e foi interrompida."
+        ) from error
     if done.returncode:
         raise LunaError(
             f"A medida de memória de '{folder}' falhou (código {done.returncode}): "
@@ -66,10 +62,24 @@ def measure_memory(folder: Path, device: str = "cpu") -> dict[str, float | None]
     return found
 
 
+def _run(command: list[str], path: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
+        timeout=_TIMEOUT_S,
+        check=False,
+    )
+
+
 def run(folder: Path, device: str) -> dict[str, float | None]:
     """O que o outro processo faz."""
     import torch
 
+    import src.models.luna_model  # noqa: F401  (e, com ela, o GPT-2 do transformers)
     from src.evaluation.latency import time_generation
     from src.evaluation.subject import load_subject
 

@@ -15,6 +15,7 @@ from src.evaluation.intervals import Estimate
 COLORS = ("#3b5bdb", "#e8590c", "#2b8a3e", "#862e9c", "#0b7285", "#c2255c")
 _STYLE: Any = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # um $ num nome é só um $
     "svg.hashsalt": "lunagpt",
     "font.family": "sans-serif",
     "font.size": 10,

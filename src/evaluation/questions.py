@@ -193,6 +193,10 @@ def _strings(value: Any, name: str) -> Iterator[str]:
     """Um texto, uma lista deles, ou as formas do SQuAD."""
     if isinstance(value, dict):
         value = value.get("text", ())
+    if value is None:
+        return
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = f"{value}".replace(".", ",")  # um número solto, como se escreve em português
     if isinstance(value, str):
         yield value
         return
@@ -255,27 +259,36 @@ def normalize_answer(text: str) -> str:
     """A resposta como se compara: sem maiúsculas, acentos, pontuação, artigos nem espaços a mais.
 
     Os pontos de milhar somem ("1.600" é "1600") e a vírgula decimal fica ("1,5" não é "15"). A
-    crase vira artigo e some também.
+    crase vira artigo e some também. Se só há artigos, eles ficam.
     """
-    plain = _THOUSANDS.sub("", without_accents(text))
-    found = _NOT_WORDS.sub(" ", plain).split()
-    return " ".join(word for word in found if word not in ARTICLES)
+    found = _plain_words(text)
+    return " ".join([word for word in found if word not in ARTICLES] or found)
+
+
+def _plain_words(text: str) -> list[str]:
+    return _NOT_WORDS.sub(" ", _THOUSANDS.sub("", without_accents(text))).split()
+
+
+def _comparable(answer: str, reference: str) -> tuple[list[str], list[str]]:
+    """As palavras das duas, como se comparam: se a esperada é só "um" ou "a", os artigos ficam."""
+    wanted = _plain_words(reference)
+    if all(word in ARTICLES for word in wanted):
+        return _plain_words(answer), wanted
+    return normalize_answer(answer).split(), normalize_answer(reference).split()
 
 
 def exact_match(answer: str, references: Sequence[str]) -> float:
-    """1 se a resposta normalizada é uma das aceitas; senão 0."""
-    return float(normalize_answer(answer) in {normalize_answer(item) for item in references})
+    """1 se a resposta normalizada é uma das aceitas; senão 0. Uma vazia nunca é."""
+    pairs = [_comparable(answer, item) for item in references]
+    return float(any(given == wanted and given for given, wanted in pairs))
 
 
 def f1_score(answer: str, references: Sequence[str]) -> float:
     """A maior F1 de palavras entre a resposta e as aceitas, de 0 a 1."""
-    return max(_f1(normalize_answer(answer), normalize_answer(item)) for item in references)
+    return max(_f1(*_comparable(answer, item)) for item in references)
 
 
-def _f1(answer: str, reference: str) -> float:
-    given, wanted = answer.split(), reference.split()
-    if not given or not wanted:
-        return float(given == wanted)
+def _f1(given: list[str], wanted: list[str]) -> float:
     common = sum((Counter(given) & Counter(wanted)).values())
     if not common:
         return 0.0
@@ -285,9 +298,8 @@ def _f1(answer: str, reference: str) -> float:
 
 def contains_answer(answer: str, references: Sequence[str]) -> float:
     """1 se alguma das respostas aceitas, normalizada, está inteira dentro da dada; senão 0."""
-    given = f" {normalize_answer(answer)} "
-    wanted = [normalize_answer(item) for item in references]
-    return float(any(f" {item} " in given if item else not given.strip() for item in wanted))
+    pairs = [_comparable(answer, item) for item in references]
+    return float(any(f" {' '.join(w)} " in f" {' '.join(g)} " for g, w in pairs if w))
 
 
 @dataclass(frozen=True)

@@ -163,17 +163,17 @@ def write_benchmarks(path: Path, records: Sequence[dict[str, Any]]) -> None:
 
 def benchmarks_page(records: Sequence[dict[str, Any]]) -> str:
     """O HTML do histórico: a última medição, a comparação com a anterior e a série."""
-    last, previous = records[-1], records[-2] if len(records) > 1 else None
+    last, earlier = records[-1], records[:-1]
     shown = list(records[-SHOWN_RUNS:])
     charts = {"speed": plots.speed(last["rows"], PEER_NAME)}
-    if previous is not None:
+    if earlier:
         charts["over_time"] = plots.over_time(shown)
     return _render(
         "benchmarks.html.j2",
         title=f"Velocidade de {last['model']['name']}",
         last=last,
         rows=[displayed(row) for row in last["rows"]],
-        comparison=compare(previous, last) if previous is not None else None,
+        comparison=compare(earlier, last) if earlier else None,
         charts=charts,
         total=len(records),
         shown=len(shown),

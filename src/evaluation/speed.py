@@ -12,6 +12,7 @@ import torch
 
 from src.evaluation.latency import GenerationTime, time_generation
 from src.evaluation.timing import MIN_REPEATS, Spread, against, interleaved
+from src.utils.errors import UsageError
 from src.utils.numbers import decimal
 
 NEW_TOKENS = 20  # os da referência
@@ -30,24 +31,37 @@ def prompt_lengths(context: int, new_tokens: int = NEW_TOKENS) -> list[int]:
     return [*lengths, longest]
 
 
-def gpt2_peer(config: Any) -> Any:
-    """Um GPT-2 comum, de pesos aleatórios, com as dimensões de ``config``."""
+def gpt2_peer(model: Any, context: int) -> Any:
+    """Um GPT-2 comum, de pesos aleatórios, com as dimensões, o tipo e o dispositivo de ``model``.
+
+    Erros:
+        UsageError: a configuração do modelo não diz as dimensões (não é um transformer).
+    """
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    config, names = model.config, ("hidden_size", "num_hidden_layers", "num_attention_heads")
+    sizes: list[Any] = [getattr(config, name, None) for name in names]
+    if not all(isinstance(value, int) for value in sizes):
+        raise UsageError(
+            f"benchmark: um modelo '{config.model_type}' não tem as dimensões de um GPT-2 "
+            f"({', '.join(names)}), ao lado do qual é medido."
+        )
+    width, layers, heads = sizes
     state = torch.random.get_rng_state()
     peer = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=config.vocab_size,
-            n_positions=config.max_position_embeddings,
-            n_embd=config.hidden_size,
-            n_layer=config.num_hidden_layers,
-            n_head=config.num_attention_heads,
+            n_positions=context,
+            n_embd=width,
+            n_layer=layers,
+            n_head=next(n for n in range(heads, 0, -1) if width % n == 0),
             bos_token_id=0,
             eos_token_id=0,
         )
     )
     torch.random.set_rng_state(state)
-    return peer.eval()
+    reference = next(model.parameters())
+    return peer.eval().to(device=reference.device, dtype=reference.dtype)
 
 
 def inference_speed(

@@ -12,11 +12,12 @@ Em conversas contam só as respostas, e só o texto delas, para que os dois seja
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from src.config.config import Config
 from src.evaluation.likelihood import Encoded
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 BLOCK_CHARS = 1 << 19  # codificar um texto pede umas 140 vezes o tamanho dele em memória
 UNIT_CHARS = 2000  # um texto maior que isto é comparado trecho a trecho
+MIN_CONTEXT = 4  # tokens
 MAX_WINDOW = 2048  # tokens; modelos de contexto maior são lidos em janelas deste tamanho
 _LONE_BREAK = re.compile(r"(?<=\S)\n(?=\S)")
 _ANSWER_ENDS = tuple(f"\n{label}:" for label in ROLE_LABELS.values())
@@ -68,6 +70,18 @@ class Subject(ABC):
     def answer(self, ids: Sequence[int]) -> str:
         """O texto da resposta nos tokens gerados."""
 
+    @abstractmethod
+    def decode(self, ids: list[int]) -> str:
+        """O texto dos tokens, todos eles."""
+
+    def is_lossless(self, texts: Iterable[str]) -> bool:
+        """Se o tokenizador devolve o texto que recebeu, salvo espaço nas pontas.
+
+        Um que troca palavras por um token desconhecido, ou tira acentos, tem menos a prever, e os
+        seus bits por byte não se comparam com os de outro.
+        """
+        return all(self.decode(self.encode(text)[0]).strip() == text.strip() for text in texts)
+
     @property
     @abstractmethod
     def stop_ids(self) -> list[int]:
@@ -76,7 +90,7 @@ class Subject(ABC):
     def text(self, text: str) -> Encoded:
         """Um texto corrido, em que todo token conta; longo, em trechos de ``UNIT_CHARS``."""
         ids, starts = [np.array([self.prefix_id], np.int32)], [np.zeros(1, np.int64)]
-        for begin, block in blocks(text):
+        for begin, block in blocks(text, BLOCK_CHARS):
             found = self.encode(block)
             ids.append(np.array(found[0], np.int32))
             starts.append(np.array(found[1], np.int64) + begin)
@@ -99,6 +113,10 @@ class LunaSubject(Subject):
     def encode(self, text: str) -> tuple[list[int], list[int]]:
         """Como em ``LunaTokenizer.encode_with_starts``."""
         return self.tokenizer.encode_with_starts(text)
+
+    def decode(self, ids: list[int]) -> str:
+        """Com os tokens de controle, se houvesse."""
+        return self.tokenizer.decode(ids, skip_special_tokens=False)
 
     def conversation(self, messages: Messages) -> Encoded:
         """O formato de conversa do LunaGPT; o token que fecha a resposta não conta."""
@@ -146,6 +164,11 @@ class PlainSubject(Subject):
             verbose=False,
         )
         return found["input_ids"], [start for start, _ in found["offset_mapping"]]
+
+    def decode(self, ids: list[int]) -> str:
+        """Sem arrumar espaços."""
+        text: str = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        return text
 
     def conversation(self, messages: Messages) -> Encoded:
         """As falas por extenso; conta o texto depois de ``Luna:``, com o espaço que o antecede."""
@@ -199,7 +222,7 @@ def _spoken(messages: Messages) -> list[tuple[str, str]]:
     return pieces
 
 
-def blocks(text: str, size: int = BLOCK_CHARS) -> Iterator[tuple[int, str]]:
+def blocks(text: str, size: int) -> Iterator[tuple[int, str]]:
     """(onde começa, pedaço): o texto em partes que se codificam uma a uma, poupando memória.
 
     O corte fica depois de uma quebra de linha sozinha entre dois caracteres visíveis: ali os cortes
@@ -260,12 +283,12 @@ def load_subject(folder: Path, name: str | None = None, device: str = "cpu") -> 
         tokenizer = LunaTokenizer(Config()).load(folder / "tokenizer")
         model: Any = LunaModel.from_pretrained(folder).to(device)
         return LunaSubject(name, folder, model.eval(), tokenizer)
-    model = _load_plain_model(folder).to(device)
-    return PlainSubject(name, folder, model.eval(), _load_plain_tokenizer(folder))
+    model, tokenizer = _load_plain_model(folder).eval(), _load_plain_tokenizer(folder)
+    _check_plain(model, tokenizer, folder)
+    return PlainSubject(name, folder, model.to(device), tokenizer)
 
 
 def _load_plain_model(folder: Path) -> Any:
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     loaded: Any
@@ -277,10 +300,10 @@ def _load_plain_model(folder: Path) -> Any:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # cada arquitetura e cada quantização falha do seu modo
         raise ModelFormatError(
-            f"'{folder}' não abriu como modelo de linguagem do transformers "
-            f"({str(error).rstrip('.')}). São lidos modelos causais com pesos em .safetensors."
+            f"'{folder}' não abriu como modelo de linguagem do transformers ({_brief(error)}). São "
+            "lidos modelos causais com pesos em .safetensors, sem quantização."
         ) from error
     model, info = loaded
     missing = sorted(info.get("missing_keys") or [])
@@ -290,6 +313,40 @@ def _load_plain_model(folder: Path) -> Any:
             "sorteados não diria nada."
         )
     return model
+
+
+def _brief(error: Exception) -> str:
+    """O começo da primeira linha da mensagem de uma biblioteca."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text[:200].rstrip(" .")
+
+
+@torch.inference_mode()
+def _check_plain(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Confere o que a medida supõe: contexto, vocabulário e que o modelo só olha para trás.
+
+    Erros:
+        ModelFormatError: uma das três falha.
+    """
+    size, context = int(model.config.vocab_size), context_length(model.config)
+    if context < MIN_CONTEXT or size < 2:
+        raise ModelFormatError(
+            f"'{folder}': contexto de {context} tokens; esperado ao menos {MIN_CONTEXT}."
+        )
+    if len(tokenizer) > size:
+        raise ModelFormatError(
+            f"'{folder}': o tokenizador tem {len(tokenizer)} tokens e o modelo, {size}. São de "
+            "modelos diferentes?"
+        )
+    first = torch.zeros(1, 4, dtype=torch.long)
+    second = first.clone()
+    second[0, -1] = 1
+    a, b = (model(input_ids=ids).logits[0, :-1].float() for ids in (first, second))
+    if not torch.allclose(a, b, rtol=1e-2, atol=1e-3):
+        raise ModelFormatError(
+            f"'{folder}' não é causal: o que vem depois muda a previsão do que veio antes (como no "
+            "BERT). Bits por byte e geração não têm sentido nele."
+        )
 
 
 def _load_plain_tokenizer(folder: Path) -> Any:
