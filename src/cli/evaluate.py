@@ -20,7 +20,6 @@ DEFAULT_ANSWERS = 100
 
 def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     """Mede ``args.model`` (e ``args.compare``) nos dados, mostra e grava o relatório."""
-    from src.evaluation.data import read_data
     from src.evaluation.evaluate import Settings, evaluate
     from src.evaluation.report import write_evaluation
 
@@ -28,33 +27,32 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     names = [args.model, *([args.compare] if args.compare else [])]
     folders = [model_folder(name, config) for name in names]
     report = report_path(args, config, folders)
-    limit = option(args.max_file_mb, config.training.max_file_mb)
-    data, problems, totals = read_data(data_patterns(args, folders[0]), limit)
-    for line in problems:
-        print(line, file=sys.stderr)
-    for line in totals:
-        say(args, line)
-    settings = Settings(
-        answers=option(args.max_answers, DEFAULT_ANSWERS),
-        window=args.window,
-        stride=args.stride,
-        quick=args.quick,
-    )
-    overlaps = overlap_warnings(folders, data.files)
-    for line in overlaps:
-        print(line, file=sys.stderr)
+    data, warnings = gather(args, config, folders)
     quiet_libraries()
     contestants, personas = open_all(args, config, folders)
-    unknown = unknown_personas(data, personas)
-    for line in unknown:
+    warnings += unknown_personas(data, personas)
+    for line in warnings:
         print(line, file=sys.stderr)
+    answers = option(args.max_answers, DEFAULT_ANSWERS)
+    settings = Settings(answers, args.window, args.stride, args.quick)
     evaluation = evaluate(contestants, data, settings, personas, progress_line(args))
-    finish(evaluation.result, data.files, [*overlaps, *problems, *unknown], report, started)
+    finish(evaluation.result, data.files, warnings, report, started)
     if not args.json:
         print(screen(evaluation.result), flush=True)  # antes: se a página falhar, isto fica
     write_evaluation(report, evaluation)
     say(args, f"Relatório: {report}")
     return evaluation.result
+
+
+def gather(args: argparse.Namespace, config: Config, folders: list[Path]) -> tuple[Any, list[str]]:
+    """Os dados e o que há de errado com eles: registros ruins e arquivos que estavam no treino."""
+    from src.evaluation.data import read_data
+
+    limit = option(args.max_file_mb, config.training.max_file_mb)
+    data, problems, totals = read_data(data_patterns(args, folders[0]), limit)
+    for line in totals:
+        say(args, line)
+    return data, [*overlap_warnings(folders, data.files), *problems]
 
 
 # ---------------------------------------------------------------------- o que medir
