@@ -6,7 +6,6 @@ from typing import Any
 
 from src.evaluation.timing import (
     Spread,
-    Timing,
     machine,
     machine_line,
     measure_pairs,
@@ -17,7 +16,6 @@ from src.utils import numbers
 __all__ = [
     "Row",
     "Spread",
-    "Timing",
     "decimal",
     "machine",
     "machine_line",

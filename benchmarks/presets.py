@@ -38,15 +38,14 @@ from benchmarks.harness import (  # noqa: E402
 )
 from src.config.model_config import ModelConfig  # noqa: E402
 from src.config.presets import PRESETS, Preset  # noqa: E402
-from src.evaluation.memory import peak_resident_gb  # noqa: E402
+from src.evaluation.latency import time_generation  # noqa: E402
+from src.evaluation.memory import ANSWER_TOKENS, peak_resident_gb  # noqa: E402
 from src.models.luna_model import LunaModel  # noqa: E402
 from src.training.optim import build_optimizer  # noqa: E402
 from src.utils.hardware_utils import estimate_training_memory_gb  # noqa: E402
 from src.utils.numbers import grouped  # noqa: E402
 
 QUICK = ("nano", "mini")
-ANSWER_TOKENS = 32
-GB = 2**30
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -84,10 +83,8 @@ def one_answer(model: Any) -> None:
     """Uma resposta que termina com o contexto cheio."""
     torch.manual_seed(0)
     length = model.config.n_positions - ANSWER_TOKENS
-    ids = torch.randint(0, model.config.vocab_size, (1, length))
-    options = {"max_new_tokens": ANSWER_TOKENS, "min_new_tokens": ANSWER_TOKENS}
-    with torch.inference_mode():
-        model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, **options)
+    ids = torch.randint(0, model.config.vocab_size, (length,)).tolist()
+    time_generation(model, ids, ANSWER_TOKENS)
 
 
 def measured(action: str, name: str, folder: Path) -> Row:

@@ -1,7 +1,6 @@
 """``evaluate``: mede um modelo, ou dois lado a lado, e grava um relatório."""
 
 import argparse
-import glob
 import sys
 import tempfile
 import time
@@ -11,7 +10,7 @@ from typing import Any
 
 from src.cli.runner import bundled_data, option, quiet_libraries, say, use_cores
 from src.config.config import Config
-from src.utils.errors import ModelNotFoundError, UsageError
+from src.utils.errors import ModelNotFoundError, NoDataError, UsageError
 from src.utils.numbers import grouped
 
 PROGRESS_SECONDS = 5.0  # entre uma linha de andamento e outra
@@ -84,17 +83,19 @@ def model_folder(name: str, config: Config) -> Path:
 def data_patterns(args: argparse.Namespace, folder: Path) -> list[str]:
     """Os dados pedidos; sem eles, os de validação do último treino, ou os que vêm junto."""
     from src.training.records import remembered_data
+    from src.utils.file_utils import expand_patterns
 
     if args.data:
         return list(args.data)
     _, valid = remembered_data(folder)
-    if valid and not all(glob.glob(pattern, recursive=True) for pattern in valid):
-        print(
-            f"A validação do último treino não está mais lá ({', '.join(valid)}).", file=sys.stderr
-        )
-    elif valid:
-        say(args, f"Sem --data: usando a validação do último treino ({', '.join(valid)}).")
-        return valid
+    if valid:
+        try:
+            expand_patterns(valid)
+        except NoDataError as error:
+            print(f"A validação do último treino não está mais lá: {error}", file=sys.stderr)
+        else:
+            say(args, f"Sem --data: usando a validação do último treino ({', '.join(valid)}).")
+            return valid
     say(args, "Sem --data: usando os dados de validação que vêm com o LunaGPT.")
     return [str(bundled_data() / "valid" / name) for name in ("*.txt", "perguntas.jsonl")]
 
@@ -178,11 +179,10 @@ def open_all(
 def contestant(folder: Path, config: Config, device: str, personas: Any) -> Any:
     """O modelo de ``folder`` e as suas respostas: um Luna responde como no chat, sem sorteio."""
     from src.evaluation.evaluate import ANSWER_TOKENS, Contestant, greedy_answer
-    from src.evaluation.subject import LunaSubject, load_subject
-    from src.models.model_files import read_json
+    from src.evaluation.subject import LunaSubject, is_luna, load_subject
 
     name = folder.resolve().name
-    if read_json(folder / "config.json").get("model_type") != "luna":
+    if not is_luna(folder):
         subject = load_subject(folder, name, device)
         return Contestant(subject, greedy_answer(subject))
     from src.chat.luna_chat import LunaChat
@@ -222,12 +222,12 @@ def finish(
     result: dict[str, Any], files: list[Path], warnings: list[str], report: Path, started: float
 ) -> None:
     """Acrescenta ao resultado de onde veio, em que máquina e quanto levou."""
-    from src.evaluation.evaluate import LOSSY
+    from src.evaluation.evaluate import LOSSY, measured_models
     from src.evaluation.timing import machine, machine_line
 
     result["data"] = [str(path) for path in files]
-    models = [result, *([result["compare"]] if result.get("compare") else [])]
-    lossy = [model["model"] for model in models if not model["tokenizer"]["lossless"]]
+    models = measured_models(result)
+    lossy = [name for name, model in models.items() if not model["tokenizer"]["lossless"]]
     result["warnings"] = [*warnings, *(LOSSY % name for name in lossy)]
     result["report"] = str(report)
     result["date"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -239,11 +239,10 @@ def finish(
 def screen(result: dict[str, Any]) -> str:
     """As medidas como se leem no terminal."""
     from src.evaluation import display
-    from src.evaluation.evaluate import unique_names
+    from src.evaluation.evaluate import measured_models
     from src.evaluation.timing import table
 
-    models = [result, *([result["compare"]] if result.get("compare") else [])]
-    names = unique_names([model["model"] for model in models])
+    names, models = (list(part) for part in zip(*measured_models(result).items()))
     parts = [table(["medida", *names], measured_rows(models))]
     if result.get("compare"):
         rows = [list(row.values()) for row in display.difference_rows(result, names)]

@@ -3,7 +3,6 @@
 Os dois viram os mesmos trechos e as mesmas perguntas, e o que se reamostra são os pares.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +39,7 @@ def differences(first: Measured, second: Measured) -> list[dict[str, Any]]:
     for group in ("all", *GROUPS):
         if group in first.scores and first.scores[group].bytes.sum():
             a, b = first.scores[group], second.scores[group]
-            bits = [scores.nats / math.log(2) for scores in (a, b)]
-            found = intervals.ratio_difference(bits[0], bits[1], a.bytes)
+            found = intervals.ratio_difference(a.bits, b.bits, a.bytes)
             name, units = f"bits_per_byte.{group}", int((a.bytes > 0).sum())
             rows.append(_difference(name, found, units, lower_is_better=True, fair=fair))
     if first.turns:

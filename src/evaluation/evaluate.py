@@ -7,7 +7,6 @@ perguntas, e as diferenças têm o seu próprio intervalo.
 """
 
 import logging
-import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,6 +51,10 @@ LOSSY = (
 Progress = Callable[[str], object]
 
 
+def silent(text: str) -> None:
+    """O andamento de quem não o quer ver."""
+
+
 # ---------------------------------------------------------------------- verossimilhança
 
 
@@ -61,7 +64,7 @@ def read_by(
     window: int | None = None,
     stride: int | None = None,
     personas: Personas = PERSONAS,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> dict[str, UnitScores]:
     """A informação de cada trecho, por grupo, e de todos em ``all``.
 
@@ -78,8 +81,7 @@ def read_by(
     def advance(count: int) -> None:
         nonlocal done
         done += count
-        if progress is not None:
-            progress(f"{subject.name}: lidos {100 * done // max(total, 1)} % dos tokens")
+        progress(f"{subject.name}: lidos {100 * done // max(total, 1)} % dos tokens")
 
     nats = score(
         subject.model,
@@ -143,7 +145,7 @@ def likelihood_json(scores: dict[str, UnitScores]) -> dict[str, Any]:
 
 def bits_per_byte(scores: UnitScores) -> Estimate:
     """Bits por byte, com o intervalo de reamostrar os trechos."""
-    return intervals.ratio(scores.nats / math.log(2), scores.bytes)
+    return intervals.ratio(scores.bits, scores.bytes)
 
 
 # ---------------------------------------------------------------------- respostas
@@ -185,7 +187,7 @@ def answered_by(
     name: str,
     answer: Answer,
     questions: Sequence[Question],
-    progress: Progress | None = None,
+    progress: Progress = silent,
     what: str = "",
 ) -> list[Answered]:
     """Responde às perguntas; a que não cabe no contexto fica com a resposta vazia."""
@@ -200,8 +202,7 @@ def answered_by(
             return ""
         finally:
             done += 1
-            if progress is not None:
-                progress(f"{name}: {done} de {len(questions)} respostas {what}")
+            progress(f"{name}: {done} de {len(questions)} respostas {what}")
 
     return answer_all(questions, reply)
 
@@ -299,7 +300,7 @@ def evaluate(
     data: EvaluationData,
     settings: Settings = Settings(),
     personas: Personas = PERSONAS,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Mede um modelo, ou dois e a diferença deles.
 
@@ -311,8 +312,7 @@ def evaluate(
     found = [_measure(item, data, settings, personas, progress) for item in contestants]
     names = unique_names([item.subject.name for item in contestants])
     count = 5 if settings.quick else LATENCY_PROMPTS
-    if progress is not None:
-        progress("medindo a latência")
+    progress("medindo a latência")
     latencies = measure_latency(
         {name: item.subject.model for name, item in zip(names, contestants)},
         {
@@ -325,8 +325,7 @@ def evaluate(
         measured.result["latency"] = latencies[name]
         measured.result["memory"] = None
         if not settings.quick:
-            if progress is not None:
-                progress(f"medindo a memória de {name}")
+            progress(f"medindo a memória de {name}")
             measured.result["memory"] = _memory(contestant.subject)
     result = found[0].result
     if len(found) > 1:
@@ -344,6 +343,12 @@ def _memory(subject: Subject) -> dict[str, float | None] | None:
         return None
 
 
+def measured_models(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Nome -> o que se mediu dele: o modelo do resultado e, se há, o da comparação."""
+    models = [result, *([result["compare"]] if result.get("compare") else [])]
+    return dict(zip(unique_names([model["model"] for model in models]), models))
+
+
 def unique_names(names: Sequence[str]) -> list[str]:
     """Os nomes, com um sufixo onde dois modelos se chamam igual."""
     return [f"{name} ({i + 1})" if names.count(name) > 1 else name for i, name in enumerate(names)]
@@ -354,7 +359,7 @@ def _measure(
     data: EvaluationData,
     settings: Settings,
     personas: Personas,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Measured:
     subject = contestant.subject
     scores = read_by(subject, data, settings.window, settings.stride, personas, progress)
@@ -393,4 +398,4 @@ def _unit_bits(scores: dict[str, UnitScores]) -> list[float]:
     """Bits por byte de cada trecho que tem texto."""
     found = scores["all"]
     kept = found.bytes > 0
-    return [float(v) for v in found.nats[kept] / math.log(2) / found.bytes[kept]]
+    return [float(v) for v in found.bits[kept] / found.bytes[kept]]

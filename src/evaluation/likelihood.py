@@ -247,6 +247,11 @@ class UnitScores:
         empty = [np.zeros(0)]
         return cls(*(np.concatenate(parts or empty) for parts in (sums, tokens, sizes)))
 
+    @property
+    def bits(self) -> np.ndarray:
+        """[U], a informação de cada trecho em bits."""
+        return self.nats / math.log(2)
+
     def total(self) -> Likelihood:
         """A medida do conjunto todo."""
         return Likelihood.from_totals(

@@ -87,5 +87,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # rodado com -m, este módulo se chama __main__; o registro é feito uma vez, ao importá-lo aqui
     sys.exit(main())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from src.evaluation import display, plots
-from src.evaluation.evaluate import Evaluation, unique_names
+from src.evaluation.evaluate import Evaluation, measured_models
 from src.evaluation.history import compare
 from src.evaluation.intervals import Estimate
 from src.evaluation.questions import ACCURACY_NAMES
@@ -58,8 +58,7 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
 def evaluation_page(evaluation: Evaluation) -> str:
     """O HTML de uma avaliação."""
     result = evaluation.result
-    models = [result, *([result["compare"]] if result.get("compare") else [])]
-    names = unique_names([model["model"] for model in models])
+    names, models = (list(part) for part in zip(*measured_models(result).items()))
     sections = [
         (section, label, display.section_rows(models, section))
         for section, label in display.SECTIONS.items()

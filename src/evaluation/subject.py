@@ -262,6 +262,15 @@ def context_length(config: Any) -> int:
 # ---------------------------------------------------------------------- abrir
 
 
+def is_luna(folder: Path) -> bool:
+    """Se o ``config.json`` da pasta diz que o modelo é um Luna.
+
+    Erros:
+        ModelFormatError: ele falta ou está danificado.
+    """
+    return read_json(folder / CONFIG_FILE).get("model_type") == "luna"
+
+
 def load_subject(folder: Path, name: str | None = None, device: str = "cpu") -> Subject:
     """Abre a pasta de um modelo, Luna ou não. Nunca usa a rede nem executa código da pasta.
 
@@ -275,9 +284,8 @@ def load_subject(folder: Path, name: str | None = None, device: str = "cpu") -> 
         raise ModelNotFoundError(
             f"Não há modelo em '{folder}': falta {CONFIG_FILE}. Confira o caminho."
         )
-    kind = read_json(folder / CONFIG_FILE).get("model_type")
     name = name or folder.resolve().name
-    if kind == "luna":
+    if is_luna(folder):
         from src.models.luna_model import LunaModel
 
         tokenizer = LunaTokenizer(Config()).load(folder / "tokenizer")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from src.utils.container_limits import read_system_text
 from src.utils.numbers import decimal
 
 SPREAD = (10, 90)  # percentis
@@ -142,8 +143,7 @@ def machine() -> dict[str, Any]:
 
 def processor_name() -> str:
     """O nome comercial do processador; onde o sistema não o diz, a arquitetura."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    lines = read_system_text(Path("/proc/cpuinfo")).splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return (names or [platform.processor()])[0] or platform.machine()
 
