@@ -56,6 +56,28 @@ def positive_integer(text: str) -> int:
 positive_integer.__name__ = "um inteiro de 1 em diante"
 
 
+def whole_number(text: str) -> int:
+    """Um inteiro de 0 em diante."""
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+whole_number.__name__ = "um inteiro de 0 em diante"
+
+
+def fraction(text: str) -> float:
+    """Um número de 0 até antes de 1, com vírgula ou ponto."""
+    value = float(text.replace(",", "."))
+    if not 0 <= value < 1:
+        raise ValueError(text)
+    return value
+
+
+fraction.__name__ = "um número de 0 até antes de 1"
+
+
 def add(parser: argparse.ArgumentParser, name: str, help_text: str, **options: object) -> None:
     """Acrescenta ``--nome_assim`` e, se houver sublinhado, também ``--nome-assim``."""
     names = [name, name.replace("_", "-")] if "_" in name else [name]
@@ -132,6 +154,34 @@ def _train(parser: argparse.ArgumentParser) -> None:
     add(parser, "--epochs", "passadas pelos dados", type=positive_number, metavar="N")
     add(parser, "--train_data", "dados de treino (padrões glob)", nargs="+", metavar="PADRÃO")
     add(parser, "--valid_data", "dados de validação (padrões glob)", nargs="+", metavar="PADRÃO")
+    add(parser, "--max_minutes", "duração, no lugar de --epochs", type=positive_number, metavar="N")
+    add(
+        parser,
+        "--resume",
+        "continua um treino interrompido: do último checkpoint, ou de CAMINHO",
+        nargs="?",
+        const="auto",
+        metavar="CAMINHO",
+    )
+    add(
+        parser,
+        "--curriculum",
+        "treina por estágios, do fácil ao difícil: os de ARQUIVO (JSON), ou os padrões",
+        nargs="?",
+        const="",
+        metavar="ARQUIVO",
+    )
+    add(
+        parser,
+        "--replay",
+        "relê os dados de antes, para não os esquecer: a parte dos tokens (0,2 sem número)",
+        nargs="?",
+        const=0.2,
+        type=fraction,
+        metavar="PARTE",
+    )
+    add(parser, "--lora", "treina só um adaptador pequeno (LoRA)", action="store_true")
+    add(parser, "--seed", "semente dos sorteios", type=whole_number, metavar="N")
     add(parser, "--use_wandb", "registra no Weights & Biases", action="store_true")
     _machine(parser)
     _file_limit(parser)

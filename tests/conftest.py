@@ -73,6 +73,7 @@ def config(tmp_path) -> Config:
     config.paths.personas_file = str(tmp_path / "personas.json")
     config.tokenizer.vocab_size = 400
     config.chat.max_new_tokens = 12
+    config.training.precision = "fp32"  # o mesmo resultado em toda máquina
     return config
 
 

@@ -4,12 +4,18 @@ import argparse
 import contextlib
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from src.cli.runner import bundled_data, option, quiet_libraries, read_texts, say
 from src.config.config import Config
-from src.utils.numbers import grouped
+from src.utils.errors import UsageError
+
+#: Perguntas feitas ao longo do treino, para ver o modelo mudar (``training/samples.jsonl``).
+PROMPTS = ("Oi, tudo bem?", "O que é a água?", "Me conte uma história curta.")
+#: Opções que mudam o treino e por isso não se misturam com ``--resume``, que usa as de antes.
+FIXED_BY_RESUME = ("epochs", "max_minutes", "curriculum", "lora", "seed")
 
 
 def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
@@ -17,13 +23,17 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     from src.utils.model_store import ModelStore
 
     folder = ModelStore(config.paths.models_dir).require(args.model)  # antes de ler dados
+    check_options(args)
+    stages = read_stages(args)
+    earlier = earlier_data(args, folder)
     recall_data(args, folder)
     if args.lightweight:
         config.training.lightweight = True
-    train, valid = read_data(args, config)
+    train, valid = read_data(args, config, folder)
     quiet_libraries()
-    with contextlib.redirect_stdout(sys.stderr):  # o transformers e o wandb escrevem em stdout
-        summary = supervised(args, config, train, valid)
+    with contextlib.redirect_stdout(sys.stderr), terminated_as_interrupted():
+        # o transformers e o wandb escrevem em stdout
+        summary = supervised(args, config, train, valid, stages, earlier)
     if args.train_data:
         from src.training.records import remember_data
 
@@ -31,29 +41,107 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     summary.notes = []
     for line in summary.lines():
         say(args, line)
+    say(args, f"Relatório: {folder / 'training' / 'report.html'}")
     say(args, f"Converse: python main.py chat --model {args.model}")
     return summary.to_dict() | {"model": args.model}
 
 
-def supervised(args: argparse.Namespace, config: Config, train: list, valid: list) -> Any:
+def check_options(args: argparse.Namespace) -> None:
+    """Recusa opções que se contradizem.
+
+    Erros:
+        UsageError.
+    """
+    if args.epochs is not None and args.max_minutes is not None:
+        raise UsageError("--epochs e --max_minutes dizem os dois quanto treinar: use um só.")
+    if args.resume is None:
+        return
+    given = [name for name in FIXED_BY_RESUME if getattr(args, name) not in (None, False)]
+    if given:
+        raise UsageError(
+            f"--resume continua com as opções de antes: tire --{given[0]}, ou treine sem --resume "
+            "para começar outro treino."
+        )
+
+
+def read_stages(args: argparse.Namespace) -> Any:
+    """Os estágios de ``--curriculum``; ``None`` pede os padrões (ou não há currículo)."""
+    if not args.curriculum:
+        return None
+    from src.training.curriculum import load_stages
+
+    return load_stages(args.curriculum)
+
+
+@contextlib.contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Um SIGTERM (desligar a máquina, parar o contêiner) vale como Ctrl-C: grava e sai."""
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def supervised(
+    args: argparse.Namespace, config: Config, train: Any, valid: list, stages: Any, earlier: list
+) -> Any:
     """Treina, dizendo antes o que a máquina ou ``--lightweight`` mudou; devolve o resumo.
 
     Erros:
         KeyboardInterrupt: Ctrl-C; a mensagem diz o que está salvo e como continuar.
     """
+    from src.training.run_file import unfinished_run
     from src.training.trainer import LunaTrainer
 
     trainer = LunaTrainer(
         args.model, config, option(args.device, "auto"), not (args.quiet or args.json)
     )
+    trainer.monitor.use_wandb = bool(args.use_wandb)
+    trainer.monitor.announce = lambda line: say(args, line)
+    trainer.monitor.prompts = PROMPTS
+    trainer.monitor.command = remembered_command(args, earlier)
     for note in trainer.settings.notes:
         say(args, note)
-    count = grouped(trainer.model.parameter_count())
-    say(args, f"Treinando '{args.model}' ({count} parâmetros, {trainer.device}).")
+    say(args, f"Treinando '{args.model}' ({trainer.device}).")
+    if args.resume is None and unfinished_run(trainer.folder) is not None:
+        say(
+            args,
+            "Há um treino interrompido deste modelo, que --resume continuaria; este é outro, e "
+            "toma o lugar dele.",
+        )
+    options = trainer_options(args)
+    if earlier and args.replay:
+        options |= {"replay_data": read_texts(args, config, earlier)}
+        options |= {"replay_fraction": args.replay}
     try:
-        return trainer.train_supervised(train, valid, **trainer_options(args))
+        if args.curriculum is not None:
+            return trainer.train_curriculum(train, valid, stages, **options)
+        return trainer.train_supervised(train, valid, **options)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(interrupted_text(trainer, args)) from error
+
+
+def remembered_command(args: argparse.Namespace, earlier: list[str]) -> dict[str, Any]:
+    """O que ``--resume`` precisa saber da linha de comando."""
+    from src.training.records import absolute_patterns
+
+    return {
+        "train_data": absolute_patterns(args.train_data or []),
+        "valid_data": absolute_patterns(args.valid_data or []),
+        "replay": args.replay,
+        "earlier": earlier,
+    }
 
 
 def interrupted_text(trainer: Any, args: argparse.Namespace) -> str:
@@ -61,18 +149,48 @@ def interrupted_text(trainer: Any, args: argparse.Namespace) -> str:
     saved = "o modelo está como antes"  # parou antes de gravar
     if trainer.last_summary:
         saved = f"o aprendido em {trainer.last_summary.steps} passos está salvo"
-    command = ["python", "main.py", "train", "--model", args.model]
-    for name in ("train_data", "valid_data"):
-        patterns = getattr(args, name)
-        command += [f"--{name}", *patterns] if patterns else []
+    command = ["python", "main.py", "train", "--model", args.model, "--resume"]
     return f"Treino interrompido; {saved}. Para continuar: {shlex.join(command)}"
 
 
-def recall_data(args: argparse.Namespace, folder: Path) -> None:
-    """Sem ``--train_data``, os arquivos do ``create`` ou do último treino deste modelo."""
+def earlier_data(args: argparse.Namespace, folder: Path) -> list[str]:
+    """Os arquivos de antes, para reler com ``--replay``.
+
+    Erros:
+        UsageError: ``--replay`` sem dados novos, ou sem dados de antes.
+    """
     from src.training.records import remembered_data
+    from src.training.run_file import unfinished_run
+
+    record = unfinished_run(folder) if args.resume is not None else None
+    if record is not None:
+        args.replay = record.command.get("replay")
+        return list(record.command.get("earlier") or [])
+    if not args.replay:
+        return []
+    if not args.train_data:
+        raise UsageError(
+            "--replay relê os dados de antes junto dos novos: dê os novos em --train_data."
+        )
+    earlier, _ = remembered_data(folder)
+    if not earlier:
+        raise UsageError(
+            f"--replay: não se sabe de que dados veio '{args.model}'. Junte-os em --train_data."
+        )
+    return earlier
+
+
+def recall_data(args: argparse.Namespace, folder: Path) -> None:
+    """Sem ``--train_data``, os arquivos do treino por retomar, do ``create`` ou do último."""
+    from src.training.records import remembered_data
+    from src.training.run_file import unfinished_run
 
     if args.train_data:
+        return
+    record = unfinished_run(folder) if args.resume is not None else None
+    if record is not None:
+        train, valid = record.command.get("train_data"), record.command.get("valid_data")
+        args.train_data, args.valid_data = train or None, args.valid_data or valid or None
         return
     train, valid = remembered_data(folder)
     if train:
@@ -85,19 +203,21 @@ def trainer_options(args: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if args.epochs is not None:
         options["num_train_epochs"] = args.epochs
+    for name in ("max_minutes", "seed", "resume"):
+        if getattr(args, name) is not None:
+            options[name] = getattr(args, name)
+    if args.lora:
+        options["lora"] = True
     if args.use_wandb:
-        from src.utils.dependency_utils import require
-
-        require("wandb", "wandb")
-        options |= {"report_to": ["wandb"], "run_name": args.model}
+        options["run_name"] = args.model
     return options
 
 
-def read_data(args: argparse.Namespace, config: Config) -> tuple[list[Any], list[Any]]:
+def read_data(args: argparse.Namespace, config: Config, folder: Path) -> tuple[Any, list[Any]]:
     """Textos de treino e de validação.
 
     Sem ``--valid_data``, uma parte do treino é separada; sem ``--train_data``, valem os dados que
-    vêm junto.
+    vêm junto. O que é grande demais para a memória vira um ``CorpusDataset`` em disco.
     """
     from src.utils.file_utils import split_documents
 
@@ -106,6 +226,8 @@ def read_data(args: argparse.Namespace, config: Config) -> tuple[list[Any], list
         say(args, "Sem --train_data: usando os dados de exemplo que vêm com o LunaGPT.")
         train_patterns = [str(bundled_data() / "train")]
         valid_patterns = valid_patterns or [str(bundled_data() / "valid" / "*.txt")]
+    elif is_large(train_patterns):
+        return read_corpus(args, config, folder, train_patterns, valid_patterns)
     train = read_texts(args, config, train_patterns)
     if valid_patterns:
         valid = read_texts(args, config, valid_patterns)
@@ -116,6 +238,44 @@ def read_data(args: argparse.Namespace, config: Config) -> tuple[list[Any], list
     )
     say(args, f"{len(train)} textos para treino, {len(valid)} separados para validação.")
     return train, valid
+
+
+def is_large(patterns: list[str]) -> bool:
+    """Se os textos passam do que se guarda inteiro na memória."""
+    from src.training.corpus import corpus_is_large
+    from src.utils.file_utils import expand_patterns
+
+    return corpus_is_large(expand_patterns(patterns))
+
+
+def read_corpus(
+    args: argparse.Namespace, config: Config, folder: Path, patterns: list[str], valid: Any
+) -> tuple[Any, list[Any]]:
+    """As linhas de um corpus grande, tokenizadas uma vez e lidas do disco."""
+    from src.config.personas import load_personas
+    from src.models.luna_model import ModelConfig
+    from src.models.tokenizer import LunaTokenizer
+    from src.training.corpus import CorpusOptions, prepare_corpus
+
+    quiet_libraries()
+    held_out = read_texts(args, config, valid) if valid else []
+    training = config.training
+    options = CorpusOptions(
+        valid_fraction=0.0 if held_out else training.valid_fraction,
+        seed=training.seed,
+        held_out=held_out,
+        max_file_mb=option(args.max_file_mb, training.max_file_mb),
+        personas=load_personas(config.paths.personas_file),
+    )
+    corpus = prepare_corpus(
+        patterns,
+        LunaTokenizer(config).load(folder / "tokenizer"),
+        ModelConfig.from_pretrained(folder).n_positions,
+        folder / "training" / "cache",
+        options,
+        lambda line: say(args, line),
+    )
+    return corpus, held_out or list(corpus.valid_texts)
 
 
 def without_held_out(args: argparse.Namespace, train: list[Any], valid: list[Any]) -> list[Any]:

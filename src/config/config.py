@@ -43,6 +43,7 @@ class TrainingConfig:
     valid_fraction: float = option(0.1, "parte reservada à validação", minimum=0.0, maximum=0.9)
     seed: int = option(42, "semente dos sorteios", minimum=0)
     max_file_mb: float = option(200.0, "tamanho máximo de um arquivo de dados", minimum=0.001)
+    precision: str = option("auto", "contas do treino", choices=("auto", "fp32", "bf16"))
     lightweight: bool = option(False, "lote, threads e contexto para hardware limitado")
 
 

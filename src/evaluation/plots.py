@@ -5,14 +5,21 @@ Usa ``Figure`` diretamente, sem ``pyplot``: nada de estado global nem de janelas
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from src.evaluation.intervals import Estimate
+from src.utils.numbers import grouped
 
 COLORS = ("#3b5bdb", "#e8590c", "#2b8a3e", "#862e9c", "#0b7285", "#c2255c")
+MARK_COLORS = ("#868e96", "#e03131", "#f08c00", "#2b8a3e", "#862e9c", "#0b7285")
+MAX_POINTS = 600  # desenhados por curva; de mais, cada ponto é a média de alguns seguidos
+MAX_MARKS = 40  # traços verticais de cada tipo
+SMOOTHED_FROM = 40  # pontos a partir dos quais se desenha também a média móvel
+DOTS_UP_TO = 40  # pontos até os quais cada um ganha uma bolinha
 _STYLE: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # um $ num nome é só um $
@@ -28,12 +35,14 @@ _STYLE: Any = {
 }
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, list[Any]]:
+def _figure(
+    width: float, height: float, columns: int = 1, rows: int = 1, **shared: Any
+) -> tuple[Any, list[Any]]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False)[0]
-    return figure, list(axes)
+    axes = figure.subplots(rows, columns, squeeze=False, **shared)
+    return figure, list(axes.flat)
 
 
 def _svg(figure: Any) -> str:
@@ -48,12 +57,11 @@ def _svg(figure: Any) -> str:
 def _styled(draw: Any) -> Any:
     """Desenha sempre no mesmo estilo, sem mexer no de quem chama."""
 
-    def run(*args: Any, **kwargs: Any) -> str:
+    def run(*args: Any, **kwargs: Any) -> Any:
         from matplotlib import rc_context
 
         with rc_context(_STYLE):
-            found: str = draw(*args, **kwargs)
-            return found
+            return draw(*args, **kwargs)
 
     run.__doc__ = draw.__doc__
     return run
@@ -195,3 +203,168 @@ def over_time(records: Sequence[dict[str, Any]]) -> str:
     _comma(axis.yaxis)
     axis.legend(title="tokens", frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return _svg(figure)
+
+
+# ---------------------------------------------------------------------- curvas
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curvas sobre o mesmo eixo horizontal.
+
+    curves: nome -> pontos (x, y), em ordem de x. ylabel: o que se mede. xlabel: o eixo horizontal.
+    marks: nome -> valores de x com um traço vertical. smooth: desenha também a média móvel das
+    curvas longas. whole: o eixo vertical só tem números inteiros e começa no zero.
+    """
+
+    curves: Mapping[str, Sequence[tuple[float, float]]]
+    ylabel: str
+    xlabel: str = "passo"
+    marks: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    smooth: bool = False
+    whole: bool = False
+
+
+def thinned(points: Sequence[Any], limit: int = MAX_POINTS) -> np.ndarray:
+    """No máximo ``limit`` linhas: cada uma é a média de linhas seguidas de ``points`` [n, m]."""
+    values = np.asarray(points, dtype=float)
+    size = math.ceil(len(values) / limit)
+    if size <= 1:
+        return values
+    return np.stack([values[i : i + size].mean(axis=0) for i in range(0, len(values), size)])
+
+
+def moving_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """A média de cada valor e de ``width // 2`` vizinhos de cada lado; menos, perto das pontas.
+
+    Os lados têm sempre o mesmo tamanho: uma curva que desce depressa no começo não é achatada.
+    """
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    places = np.arange(len(values))
+    side = np.minimum(np.minimum(places, places[::-1]), width // 2)
+    return (sums[places + side + 1] - sums[places - side]) / (2 * side + 1)
+
+
+def _grouped_ticks(axis: Any, bins: int = 7) -> None:
+    """Números inteiros no eixo, com ponto nos milhares."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=bins, steps=[1, 2, 5, 10], integer=True))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: grouped(v)))
+
+
+def _curve(
+    axis: Any, name: str, points: Sequence[tuple[float, float]], color: str, smooth: bool
+) -> None:
+    x, y = thinned(points).T
+    smooth = smooth and len(x) >= SMOOTHED_FROM
+    dots = {"marker": "o", "markersize": 3.5} if len(x) <= DOTS_UP_TO else {}
+    axis.plot(
+        x,
+        y,
+        color=color,
+        label=None if smooth else name,
+        linewidth=0.8 if smooth else 1.6,
+        alpha=0.35 if smooth else 1.0,
+        **dots,
+    )
+    if smooth:
+        axis.plot(x, moving_mean(y, len(x) // 20), color=color, label=name, linewidth=1.8)
+
+
+def _draw(axis: Any, chart: Chart) -> None:
+    for index, (name, points) in enumerate(chart.curves.items()):
+        if len(points):
+            _curve(axis, name, points, COLORS[index % len(COLORS)], chart.smooth)
+    for index, (name, places) in enumerate(chart.marks.items()):
+        color = MARK_COLORS[index % len(MARK_COLORS)]
+        for number, x in enumerate(places[:MAX_MARKS]):
+            label = None if number else name
+            axis.axvline(x, color=color, linewidth=1, linestyle=":", label=label, zorder=1)
+    axis.set_ylabel(chart.ylabel)
+    if chart.whole:
+        axis.set_ylim(bottom=0)
+        _grouped_ticks(axis.yaxis)
+    else:
+        _comma(axis.yaxis)
+    _grouped_ticks(axis.xaxis)
+    if len(chart.curves) + len(chart.marks) > 1:
+        axis.legend(frameon=False, fontsize=9)
+
+
+@_styled
+def lines(chart: Chart) -> str:
+    """As curvas de ``chart`` como SVG."""
+    figure, (axis,) = _figure(7.2, 3.0)
+    _draw(axis, chart)
+    axis.set_xlabel(chart.xlabel)
+    return _svg(figure)
+
+
+@_styled
+def panels_png(charts: Sequence[Chart], title: str) -> bytes:
+    """Os gráficos um sobre o outro, com o mesmo eixo horizontal, num PNG.
+
+    Sem nenhum gráfico, a imagem diz que não há medidas.
+    """
+    rows = max(len(charts), 1)
+    figure, axes = _figure(8.0, 0.5 + 2.7 * rows, rows=rows, sharex=True)
+    for axis, chart in zip(axes, charts):
+        _draw(axis, chart)
+    if charts:
+        axes[-1].set_xlabel(charts[-1].xlabel)
+    else:
+        axes[0].axis("off")
+        axes[0].text(0.5, 0.5, "ainda sem medidas", ha="center", va="center")
+    figure.suptitle(title)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=120, metadata={"Software": None})
+    return stream.getvalue()
+
+
+@_styled
+def shares(panels: Mapping[str, Sequence[tuple[float, Sequence[float]]]], part: str) -> str:
+    """Como um todo se divide ao longo do tempo: um quadro por nome, faixas que somam 100 %.
+
+    Args:
+        panels: nome -> pontos (passo, frações [n]); no mesmo quadro, n é sempre o mesmo.
+        part: o nome de uma parte; as faixas são ``part 1``, ``part 2``...
+    """
+    columns = min(len(panels), 2)
+    rows = math.ceil(len(panels) / columns)
+    figure, axes = _figure(2.2 + 3.1 * columns, 0.6 + 2.1 * rows, columns, rows, sharey=True)
+    for axis, (name, points) in zip(axes, panels.items()):
+        _draw_shares(axis, points, part)
+        axis.set_title(name, fontsize=10)
+        axis.set_xlabel("passo")
+    for axis in axes[len(panels) :]:
+        axis.axis("off")
+    for axis in axes[:: max(columns, 1)]:
+        axis.set_ylabel("% dos tokens")
+    largest = max(axes, key=lambda axis: len(axis.get_legend_handles_labels()[0]))
+    figure.legend(
+        *largest.get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside right upper"
+    )
+    return _svg(figure)
+
+
+def _draw_shares(axis: Any, points: Sequence[tuple[float, Sequence[float]]], part: str) -> None:
+    table = thinned([(step, *fractions) for step, fractions in points], MAX_POINTS // 4)
+    x, parts = table[:, 0], 100 * table[:, 1:].T
+    names = [f"{part} {number + 1}" for number in range(len(parts))]
+    colors = [COLORS[number % len(COLORS)] for number in range(len(parts))]
+    if len(x) == 1:  # uma faixa de um ponto só não tem largura
+        bottoms = np.concatenate([[0.0], np.cumsum(parts[:, 0])])
+        for name, color, height, bottom in zip(names, colors, parts[:, 0], bottoms):
+            axis.bar(x, height, 0.6, bottom, color=color, label=name, alpha=0.8)
+        axis.set_xlim(x[0] - 1, x[0] + 1)
+    else:
+        axis.stackplot(
+            x, parts, labels=names, colors=colors, alpha=0.8, linewidth=0.5, edgecolor="w"
+        )
+        axis.set_xlim(x[0], x[-1])
+    for number in range(1, len(parts)):
+        axis.axhline(100 * number / len(parts), color="#212529", linewidth=0.8, linestyle=":")
+    axis.set_ylim(0, 100)
+    axis.grid(visible=False)
+    _grouped_ticks(axis.xaxis, 4)

@@ -3,7 +3,7 @@
 Os modelos estão em ``templates/``; o Jinja2 escapa todo texto que vem de fora.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +11,13 @@ from src.evaluation import display, plots
 from src.evaluation.evaluate import Evaluation, measured_models
 from src.evaluation.history import compare
 from src.evaluation.intervals import Estimate
+from src.evaluation.pages import render
 from src.evaluation.questions import ACCURACY_NAMES
 from src.evaluation.speed import PEER_NAME, displayed
 from src.utils.atomic_io import write_text
-from src.utils.numbers import decimal, grouped
 
-TEMPLATES = Path(__file__).parent / "templates"
 SHOWN_SAMPLES = 40  # de cada grupo
 SHOWN_RUNS = 60
-
-
-def _render(name: str, **values: Any) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    helpers: dict[str, Callable[..., str]] = {
-        "decimal": decimal,
-        "grouped": grouped,
-        "with_interval": display.with_interval,
-        "perplexity_text": display.perplexity_text,
-        "number_text": display.number_text,
-        "date_text": display.date_text,
-    }
-    environment.globals.update(helpers)
-    return environment.get_template(name).render(**values)
-
-
-# ---------------------------------------------------------------------- avaliação
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
@@ -64,7 +38,7 @@ def evaluation_page(evaluation: Evaluation) -> str:
         for section, label in display.SECTIONS.items()
         if result[section]
     ]
-    return _render(
+    return render(
         "evaluation.html.j2",
         title=f"Avaliação de {' e '.join(names)}",
         result=result,
@@ -167,7 +141,7 @@ def benchmarks_page(records: Sequence[dict[str, Any]]) -> str:
     charts = {"speed": plots.speed(last["rows"], PEER_NAME)}
     if earlier:
         charts["over_time"] = plots.over_time(shown)
-    return _render(
+    return render(
         "benchmarks.html.j2",
         title=f"Velocidade de {last['model']['name']}",
         last=last,

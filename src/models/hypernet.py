@@ -118,10 +118,14 @@ class CausalContext(nn.Module):
 
         Args:
             x: [B, L, D]. mask: [B, L], 0 na margem. keep: [B, L], 0 onde um documento começa.
-            state: [B, c + 1] deixado pelos tokens anteriores. persona: [B, 8].
+            state: [B, c + 1] deixado pelos tokens anteriores.
+            persona: [B, 8], da sequência, ou [B, L, 8], por token (linhas empacotadas).
 
         Returns:
             (contexto [B, L, c], estados [B, L, c + 1]).
+
+        Erros:
+            ValueError: ``persona`` não tem um vetor por sequência nem um por token.
         """
         ones = x.new_ones(*x.shape[:2], 1)
         weight = ones if mask is None else mask.unsqueeze(-1).to(x.dtype)
@@ -132,7 +136,19 @@ class CausalContext(nn.Module):
         context = totals[..., :-1] / totals[..., -1:].clamp_min(1.0)
         if persona is None:  # sem persona a soma é zero, mas segue no grafo (DDP)
             persona = x.new_zeros(1, PERSONA_DIM)
-        return context + self.persona(persona.to(x.dtype)).unsqueeze(1), totals
+        return context + self.persona(_per_position(persona, x).to(x.dtype)), totals
+
+
+def _per_position(persona: Tensor, x: Tensor) -> Tensor:
+    """``persona`` [B, 8] ou [B, L, 8] na forma que se soma a ``x`` [B, L, D]: [B, 1 ou L, 8]."""
+    vectors = persona.unsqueeze(1) if persona.dim() == 2 else persona
+    rows, length = x.shape[:2]
+    if vectors.dim() != 3 or len(vectors) not in (1, rows) or vectors.shape[1] not in (1, length):
+        raise ValueError(
+            f"persona de forma {list(persona.shape)} para x de forma {list(x.shape)}: esperado um "
+            f"vetor por sequência [B, {PERSONA_DIM}] ou um por token [B, L, {PERSONA_DIM}]."
+        )
+    return vectors
 
 
 def _running_totals(terms: Tensor, keep: Tensor | None) -> Tensor:

@@ -34,7 +34,8 @@ class PassContext:
     """O que vale só para uma passada pelo modelo.
 
     mask: [B, L], 0 no preenchimento, ou ``None``. keep: [B, L], 0 no início de cada documento
-    empacotado, ou ``None``. emotion: [B, 6]. persona: [B, 8]. moe_losses: uma entrada por MoE.
+    empacotado, ou ``None``. emotion: [B, 6], ou [B, L, 6] por token. persona: [B, 8], ou [B, L, 8]
+    por token. moe_losses: uma entrada por MoE.
     """
 
     mask: Tensor | None = None

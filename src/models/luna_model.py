@@ -34,6 +34,7 @@ from src.models import model_files
 from src.models.growing_network import GrowingNetwork
 from src.models.hybrid_cache import CACHE_NAME, HybridCacheLayer
 from src.models.hypernet import CausalContext, HyperLinear, HyperNetwork
+from src.models.loss import chunked_cross_entropy
 from src.models.luna_blocks import ComponentInit, LunaBlock, LunaLMHead, PassContext
 from src.models.moe import MoEBlock, MoELosses
 from src.models.state_space import StateSpaceLayer
@@ -193,6 +194,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         persona: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         cache: Cache | None = None,
+        return_logits: bool = True,
         **kwargs: Any,
     ) -> Any:
         """Calcula os logits e, com ``labels``, a perda.
@@ -202,8 +204,12 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
             position_ids: [B, L]; sem ``attention_mask`` nem cache, cada 0 começa um documento novo
                 da sequência empacotada, e nada passa de um documento a outro.
             labels: [B, L], deslocados por dentro; -100 não conta.
-            emotion: [B, 6], para o roteamento emocional. persona: [B, 8], para a HyperNetwork.
+            emotion: [B, 6], para o roteamento emocional. persona: [B, 8], para a HyperNetwork. Um
+                vetor vale para a sequência toda; em linhas empacotadas, um por token: [B, L, 6] e
+                [B, L, 8]. ``None`` é o mesmo que zeros.
             cache: o mesmo que ``past_key_values``, com o nome que o transformers lhe dá desde 5.24.
+            return_logits: com ``False``, e ``labels``, só a perda: os logits nunca existem inteiros
+                (``src/models/loss.py``). É o que o treino pede.
 
         Returns:
             LunaOutput com ``logits`` [B, L, V]; uma tupla com ``return_dict=False``.
@@ -213,20 +219,32 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         """
         return_dict = kwargs.pop("return_dict", None)
         luna = PassContext(emotion=emotion, persona=persona)
-        output = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            labels=labels,
-            use_cache=use_cache,
-            logits_to_keep=logits_to_keep,
-            luna=luna,
-            **{CACHE_NAME: cache if cache is not None else past_key_values},
-            **kwargs,
-        )
+        inputs: dict[str, Any] = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "position_ids": position_ids,
+            "inputs_embeds": inputs_embeds,
+            "use_cache": use_cache,
+            "luna": luna,
+            CACHE_NAME: cache if cache is not None else past_key_values,
+        }
+        if labels is not None and not return_logits:
+            output = self._loss_only(inputs, labels, kwargs.get("num_items_in_batch"))
+        else:
+            inputs |= {"labels": labels, "logits_to_keep": logits_to_keep}
+            output = self.model(**inputs, **kwargs)
         result = self._with_router_losses(output, luna, labels, kwargs.get("num_items_in_batch"))
         return result.to_tuple() if return_dict is False else result
+
+    def _loss_only(self, inputs: dict[str, Any], labels: Tensor, total_items: Any) -> Any:
+        """A mesma perda, sobre os tokens que contam, sem montar os logits."""
+        output = self.model.transformer(**inputs)
+        targets = labels[:, 1:]
+        kept = targets != -100
+        hidden = output.last_hidden_state[:, :-1][kept]
+        total = chunked_cross_entropy(hidden, self.model.lm_head.weight, targets[kept])
+        loss = total / (kept.sum().clamp_min(1) if total_items is None else total_items)
+        return CausalLMOutputWithPast(loss=loss, **{CACHE_NAME: getattr(output, CACHE_NAME)})
 
     def _with_router_losses(
         self, output: Any, luna: PassContext, labels: Tensor | None, total_items: Any

@@ -86,6 +86,8 @@ class MoEBlock(nn.Module):
             nn.Linear(EMOTION_DIM, num_experts, bias=False) if emotional_routing else None
         )
         self.experts = nn.ModuleList(Expert(input_dim, size) for _ in range(num_experts))
+        #: Fração dos tokens em cada especialista [E] no último lote de treino; só para acompanhar.
+        self.last_load: Tensor | None = None
 
     def route(self, x: Tensor, emotion: Tensor | None = None) -> Routing:
         """Escolhe os k especialistas de cada token de ``x`` [T, d].
@@ -104,6 +106,8 @@ class MoEBlock(nn.Module):
             weights = weights / weights.sum(dim=-1, keepdim=True)
         chosen = F.one_hot(experts, self.num_experts).to(logits.dtype).sum(dim=1)  # [T, E]
         load = chosen.mean(dim=0) / self.sparse_top_k
+        if self.training:
+            self.last_load = load.detach()
         balance = self.num_experts * (load * probabilities.mean(dim=0)).sum()
         z = logits.logsumexp(dim=-1).square().mean()
         return Routing(weights, experts, MoELosses(balance, z))
@@ -115,15 +119,19 @@ class MoEBlock(nn.Module):
 
         Args:
             x: [B, L, d], ou qualquer forma [..., d].
-            emotion: vetor de emoção por sequência [B, 6]; só com ``emotional_routing``.
+            emotion: vetor de emoção por sequência [B, 6] ou por token [B, L, 6] (linhas
+                empacotadas); só com ``emotional_routing``.
             return_losses: devolve também as perdas auxiliares.
 
         Returns:
             tensor da forma de ``x``, ou ``(tensor, MoELosses)``.
+
+        Erros:
+            ValueError: ``emotion`` não tem um vetor por sequência nem um por token.
         """
         flat = x.reshape(-1, x.shape[-1])  # [T, d]
         if emotion is not None:
-            emotion = emotion.repeat_interleave(flat.shape[0] // emotion.shape[0], dim=0)
+            emotion = _per_token(emotion, x)
         routing = self.route(flat, emotion)
         output = self._one_token(flat, routing) if len(flat) == 1 else self._grouped(flat, routing)
         output = output.view(x.shape)
@@ -155,3 +163,15 @@ class MoEBlock(nn.Module):
         ]
         weighted = torch.cat(outputs) * routing.weights.reshape(-1)[order].unsqueeze(-1)
         return torch.zeros_like(x).index_add(0, tokens, weighted.to(x.dtype))
+
+
+def _per_token(emotion: Tensor, x: Tensor) -> Tensor:
+    """Um vetor de emoção por token de ``x`` [..., d], a partir de [B, 6] ou [B, L, 6]: [T, 6]."""
+    if emotion.shape[:-1] == x.shape[:-1]:
+        return emotion.reshape(-1, EMOTION_DIM)
+    if emotion.dim() != 2 or len(emotion) not in (1, len(x)):
+        raise ValueError(
+            f"emotion de forma {list(emotion.shape)} para x de forma {list(x.shape)}: esperado um "
+            f"vetor por sequência [B, {EMOTION_DIM}] ou um por token [B, L, {EMOTION_DIM}]."
+        )
+    return emotion.repeat_interleave(x[..., 0].numel() // len(emotion), dim=0)

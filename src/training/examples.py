@@ -5,6 +5,7 @@
   aprendido exatamente uma vez.
 - Conversa: a persona vai num turno de sistema; só a resposta do assistente e o fim dela são
   aprendidos. Conversas longas viram janelas de trocas inteiras, cada uma com o seu sistema.
+- Emoção e persona: cada exemplo leva os seus dois vetores (``src/training/conditions.py``).
 """
 
 import logging
@@ -16,6 +17,14 @@ from typing import Any
 from src.config.personas import PERSONAS, Personas
 from src.models.chat_format import Messages, with_persona
 from src.models.tokenizer import LunaTokenizer
+from src.training.conditions import (
+    NO_EMOTION,
+    NO_PERSONA,
+    EmotionRun,
+    Vector,
+    emotion_runs,
+    persona_vector,
+)
 from src.utils.documents import Document, LoadReport
 from src.utils.errors import NoDataError, UsageError
 from src.utils.text_formats import (
@@ -35,12 +44,15 @@ logger = logging.getLogger(__name__)
 class Example:
     """Uma sequência pronta: ``ids`` e, para cada um, se é aprendido (``learn``).
 
-    O primeiro token nunca é aprendido: nada vem antes dele.
+    O primeiro token nunca é aprendido: nada vem antes dele. ``emotion`` [6] e ``persona`` [8] valem
+    para a sequência toda; zeros são o neutro.
     """
 
     ids: list[int]
     learn: list[bool]
     shortened: bool = False  # não cabia inteira no contexto
+    emotion: Vector = NO_EMOTION
+    persona: Vector = NO_PERSONA
 
     @property
     def learned(self) -> int:
@@ -49,11 +61,18 @@ class Example:
 
 
 def build_examples(
-    texts: Iterable[str], tokenizer: LunaTokenizer, context: int, personas: Personas = PERSONAS
+    texts: Iterable[str],
+    tokenizer: LunaTokenizer,
+    context: int,
+    personas: Personas = PERSONAS,
+    with_emotion: bool = False,
 ) -> list[Example]:
     """Exemplos de até ``context`` tokens a partir de textos, conversas e instruções.
 
-    ``personas``: as que existem; uma conversa que pede outra fica sem persona, com um aviso.
+    Args:
+        personas: as que existem; uma conversa que pede outra fica sem persona, com um aviso.
+        with_emotion: lê a emoção das falas e separa as respostas onde ela muda, para um modelo de
+            roteamento emocional; sem isso, as emoções ficam neutras.
 
     Erros:
         NoDataError: nenhum texto rendeu um token a aprender.
@@ -69,7 +88,8 @@ def build_examples(
                 if item.persona is not None and item.persona not in personas:
                     unknown[item.persona] += 1
                 messages = with_persona(item.messages, item.persona, personas)
-                examples += chat_windows(messages, tokenizer, context)
+                persona = persona_vector(messages, item.persona, personas)
+                examples += chat_windows(messages, tokenizer, context, persona, with_emotion)
     for ids in tokenizer.encode_batch(plain):
         examples += text_windows(ids, tokenizer.eos_id, context)
     _warn_of_unknown(unknown, personas)
@@ -145,23 +165,36 @@ def text_windows(ids: Sequence[int], eos_id: int, context: int) -> list[Example]
     return windows
 
 
-def chat_windows(messages: Messages, tokenizer: LunaTokenizer, context: int) -> list[Example]:
+def chat_windows(
+    messages: Messages,
+    tokenizer: LunaTokenizer,
+    context: int,
+    persona: Vector = NO_PERSONA,
+    with_emotion: bool = False,
+) -> list[Example]:
     """Corta uma conversa em janelas de trocas inteiras que caibam em ``context`` tokens.
 
-    De uma troca que sozinha não cabe ficam o fim da pergunta e o começo da resposta.
+    De uma troca que sozinha não cabe ficam o fim da pergunta e o começo da resposta. Com
+    ``with_emotion``, uma janela em que a emoção muda dá um exemplo por emoção: a conversa até ali,
+    da qual só se aprendem as respostas daquela emoção; cada resposta é aprendida uma vez.
     """
     system = [m for m in messages[:1] if m["role"] == "system"]
-    turns = messages[len(system) :]
-    windows: list[Example] = []
-    current: Messages = []
-    for exchange in _exchanges(turns):
-        if current and _length(tokenizer, system + current + exchange) > context:
-            windows.append(_chat_example(tokenizer, system + current, context))
-            current = []
-        current = current + exchange
-    if current:
-        windows.append(_chat_example(tokenizer, system + current, context))
-    return windows
+    windows: list[list[Messages]] = []
+    for exchange in _exchanges(messages[len(system) :]):
+        together = system + sum(windows[-1], []) + exchange if windows else []
+        if windows and _length(tokenizer, together) <= context:
+            windows[-1].append(exchange)
+        else:
+            windows.append([exchange])
+    examples = []
+    for window in windows:
+        runs = emotion_runs(window) if with_emotion else [EmotionRun(0, len(window), NO_EMOTION)]
+        for run in runs:
+            before = _length(tokenizer, system + sum(window[: run.first], []))
+            turns = system + sum(window[: run.end], [])
+            ids, learn, shortened = _encoded(tokenizer, turns, before, context)
+            examples.append(Example(ids, learn, shortened, run.emotion, persona))
+    return examples
 
 
 def _exchanges(turns: Messages) -> list[Messages]:
@@ -179,13 +212,19 @@ def _length(tokenizer: LunaTokenizer, messages: Messages) -> int:
     return len(tokenizer.encode_chat(messages))
 
 
-def _chat_example(tokenizer: LunaTokenizer, messages: Messages, context: int) -> Example:
-    encoded: Any = tokenizer.encode_chat(messages, return_assistant_mask=True)
-    ids, learn = encoded
+def _encoded(
+    tokenizer: LunaTokenizer, messages: Messages, before: int, context: int
+) -> tuple[list[int], list[bool], bool]:
+    """(ids, o que se aprende, se foi encurtada) de uma conversa.
+
+    Os primeiros ``before`` tokens são só lidos.
+    """
+    ids, mask = tokenizer.encode_chat(messages, return_assistant_mask=True)
+    learn = [flag and place >= max(before, 1) for place, flag in enumerate(mask)]
     if len(ids) <= context:
-        return Example(list(ids), [False, *learn[1:]])
+        return ids, learn, False
     start = learn.index(True) if True in learn else len(ids)
     answer = min(len(ids) - start, max(context - start, context // 2))
     first = start + answer - context  # da pergunta fica o fim, perto da resposta
     ids, learn = ids[first : start + answer], learn[first : start + answer]
-    return Example(list(ids), [False, *learn[1:]], shortened=True)
+    return ids, [False, *learn[1:]], True

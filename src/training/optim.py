@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from src.utils.errors import LunaError
+
 #: Matrizes da recorrência: um passo grande nelas muda a memória de toda a sequência.
 SLOW_SUFFIXES = (".ssm.A", ".ssm.B")
 #: Matrizes que não são transformações entre camadas: tabelas, roteadores e redes geradoras.
@@ -123,24 +125,59 @@ def parameter_groups(
     - tabelas de embeddings, roteadores e redes geradoras: AdamW, com decaimento;
     - vieses, normalizações e D do SSM: AdamW, sem decaimento;
     - A e B do SSM: AdamW, sem decaimento, a ``ssm_lr_scale`` da taxa.
+
+    Há sempre os quatro, cada um com o seu ``kind``, mesmo os vazios: o que crescer durante o treino
+    acha o seu lugar sem que o otimizador ou o agendador mudem de forma (``add_parameters``).
     """
     kinds: dict[str, list[nn.Parameter]] = {"matrix": [], "table": [], "vector": [], "slow": []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             kinds[_kind(name, parameter)].append(parameter)
     rate, decay = learning_rate, weight_decay
-    groups = [
+    return [
         {
+            "kind": "matrix",
             "params": kinds["matrix"],
             "lr": rate * MUON_LR_RATIO,
             "weight_decay": decay,
             "muon": True,
         },
-        {"params": kinds["table"], "lr": rate, "weight_decay": decay},
-        {"params": kinds["vector"], "lr": rate, "weight_decay": 0.0},
-        {"params": kinds["slow"], "lr": rate * ssm_lr_scale, "weight_decay": 0.0},
+        {"kind": "table", "params": kinds["table"], "lr": rate, "weight_decay": decay},
+        {"kind": "vector", "params": kinds["vector"], "lr": rate, "weight_decay": 0.0},
+        {
+            "kind": "slow",
+            "params": kinds["slow"],
+            "lr": rate * ssm_lr_scale,
+            "weight_decay": 0.0,
+        },
     ]
-    return [group for group in groups if group["params"]]
+
+
+def add_parameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> list[str]:
+    """Põe nos seus grupos os parâmetros treináveis de ``model`` que ``optimizer`` ainda não tem.
+
+    Cada um vai para o fim do grupo do seu ``kind`` e começa com o estado vazio; o estado dos
+    antigos, as taxas e o agendador não mudam.
+
+    Returns:
+        Os nomes dos que entraram, na ordem do modelo.
+
+    Erros:
+        LunaError: falta ao otimizador um grupo do tipo pedido (não veio de ``parameter_groups``);
+            nada foi acrescentado.
+    """
+    groups = {group.get("kind"): group for group in optimizer.param_groups}
+    known = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    new = [(n, p) for n, p in model.named_parameters() if p.requires_grad and id(p) not in known]
+    for name, parameter in new:
+        if _kind(name, parameter) not in groups:
+            raise LunaError(
+                f"O otimizador não tem grupo '{_kind(name, parameter)}' para '{name}': esperado um "
+                "feito com parameter_groups (src/training/optim.py). Use o otimizador de Luna."
+            )
+    for name, parameter in new:
+        groups[_kind(name, parameter)]["params"].append(parameter)
+    return [name for name, _ in new]
 
 
 def _kind(name: str, parameter: nn.Parameter) -> str:

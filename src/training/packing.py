@@ -16,6 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from src.config.emotions import EMOTION_DIM
+from src.config.personas import PERSONA_DIM
+from src.training.conditions import Vector
 from src.training.examples import Example
 
 IGNORED = -100  # rótulo que não conta na perda
@@ -47,10 +50,19 @@ class PackedDataset(Dataset):
         examples: sequências de até ``length`` tokens.
         length: comprimento L de cada linha.
         fill_id: token do preenchimento no fim da linha; forma um documento à parte, sem rótulo.
+        with_emotion, with_persona: se as linhas trazem os vetores, para o modelo que os usa.
     """
 
-    def __init__(self, examples: Sequence[Example], length: int, fill_id: int) -> None:
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        length: int,
+        fill_id: int,
+        with_emotion: bool = False,
+        with_persona: bool = False,
+    ) -> None:
         self.examples, self.length, self.fill_id = examples, length, fill_id
+        self.with_emotion, self.with_persona = with_emotion, with_persona
         self.rows = best_fit([len(e.ids) for e in examples], length)
         self.tokens = sum(len(e.ids) for e in examples)
         self.learned = sum(e.learned for e in examples)
@@ -64,7 +76,12 @@ class PackedDataset(Dataset):
         return self.tokens / (len(self.rows) * self.length)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """``input_ids``, ``labels`` e ``position_ids``, cada um [L]."""
+        """``input_ids``, ``labels`` e ``position_ids``, cada um [L].
+
+        Quando pedidos, também ``emotion`` [L, 6] e ``persona`` [L, 8], iguais em todos os tokens de
+        um documento e zero no preenchimento. Só existem na linha entregue: na memória cada exemplo
+        guarda um vetor de cada.
+        """
         ids: list[int] = []
         labels: list[int] = []
         positions: list[int] = []
@@ -77,11 +94,26 @@ class PackedDataset(Dataset):
         ids += [self.fill_id] * gap
         labels += [IGNORED] * gap
         positions += range(gap)
-        return {
+        row = {
             "input_ids": torch.tensor(ids),
             "labels": torch.tensor(labels),
             "position_ids": torch.tensor(positions),
         }
+        packed = [self.examples[item] for item in self.rows[index]]
+        if self.with_emotion:
+            row["emotion"] = self._per_token(packed, [e.emotion for e in packed], EMOTION_DIM)
+        if self.with_persona:
+            row["persona"] = self._per_token(packed, [e.persona for e in packed], PERSONA_DIM)
+        return row
+
+    def _per_token(self, packed: list[Example], vectors: list[Vector], size: int) -> Tensor:
+        """O vetor de cada documento repetido nos seus tokens: [L, size]."""
+        result, start = torch.zeros(self.length, size), 0
+        for example, vector in zip(packed, vectors):
+            end = start + len(example.ids)
+            result[start:end] = torch.tensor(vector)
+            start = end
+        return result
 
 
 def row_length(examples: Sequence[Example], context: int) -> int:

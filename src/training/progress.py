@@ -2,15 +2,18 @@
 
 import json
 import logging
+import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from src.utils.numbers import decimal, grouped
+from src.utils.processes import is_main_process
 
 logger = logging.getLogger(__name__)
 
@@ -24,15 +27,15 @@ class ProgressCallback(TrainerCallback):
     """Mostra o andamento em stderr; fora de um terminal, linhas simples de vez em quando.
 
     Args:
-        tokens_per_step: média de tokens de verdade processados a cada atualização.
+        tokens_seen: quantos tokens o treino já leu, somados todos os processos.
         enabled: desliga tudo com ``False``.
     """
 
-    def __init__(self, tokens_per_step: float, enabled: bool = True) -> None:
-        self.tokens_per_step, self.enabled = tokens_per_step, enabled
+    def __init__(self, tokens_seen: Callable[[], float], enabled: bool = True) -> None:
+        self.tokens_seen, self.enabled = tokens_seen, enabled
         self.bar: tqdm | None = None
         self.started = self.last_line = 0.0
-        self.first_step = 0
+        self.first_step, self.first_tokens = 0, 0.0
         self.loss: float | None = None
 
     def on_train_begin(
@@ -40,7 +43,7 @@ class ProgressCallback(TrainerCallback):
     ) -> None:
         """Abre a barra."""
         self.started = self.last_line = time.perf_counter()
-        self.first_step = state.global_step
+        self.first_step, self.first_tokens = state.global_step, self.tokens_seen()
         if self.enabled and state.is_world_process_zero and sys.stderr.isatty():
             self.bar = tqdm(
                 total=state.max_steps,
@@ -54,7 +57,7 @@ class ProgressCallback(TrainerCallback):
     def tokens_per_second(self, state: TrainerState) -> float:
         """Tokens por segundo desde o primeiro passo."""
         elapsed = max(time.perf_counter() - self.started, 1e-9)
-        return (state.global_step - self.first_step) * self.tokens_per_step / elapsed
+        return (self.tokens_seen() - self.first_tokens) / elapsed
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -109,7 +112,7 @@ class MetricsCallback(TrainerCallback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.enabled = True
+        self.enabled, self.checked = True, False
 
     def on_log(
         self,
@@ -120,13 +123,39 @@ class MetricsCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Grava uma linha; se o disco recusar, avisa uma vez e o treino segue sem as métricas."""
-        if not (logs and self.enabled and state.is_world_process_zero):
+        if logs and state.is_world_process_zero:
+            self._append({"step": state.global_step, "time": time.time(), **logs})
+
+    def event(self, name: str, step: int, **values: Any) -> None:
+        """Grava um acontecimento (``start``, ``resume``, ``growth``, ``oom``, ``skipped``...)."""
+        if is_main_process():
+            self._append({"event": name, "step": step, "time": time.time(), **values})
+
+    def _append(self, record: dict[str, Any]) -> None:
+        if not self.enabled:
             return
-        record = {"step": state.global_step, "time": time.time(), **logs}
+        line = json.dumps(_finite(record), ensure_ascii=False) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+            with open(self.path, "ab+") as stream:
+                if not self.checked and not _ends_a_line(stream):
+                    line = "\n" + line  # uma queda deixou meia linha
+                stream.write(line.encode("utf-8"))
+            self.checked = True
         except OSError as error:
             self.enabled = False
             logger.warning("As métricas não vão mais para '%s': %s", self.path, error.strerror)
+
+
+def _finite(record: dict[str, Any]) -> dict[str, Any]:
+    """``record`` sem infinitos e NaN, que não existem em JSON."""
+    bad = {k for k, v in record.items() if isinstance(v, float) and not math.isfinite(v)}
+    return {key: None if key in bad else value for key, value in record.items()}
+
+
+def _ends_a_line(stream: BinaryIO) -> bool:
+    size = stream.seek(0, 2)
+    if not size:
+        return True
+    stream.seek(size - 1)
+    return stream.read(1) == b"\n"

@@ -41,7 +41,10 @@ def data_sources(texts: Sequence[str]) -> list[dict[str, Any]]:
 
 def remember_data(folder: Path, train: list[str], valid: list[str] | None = None) -> None:
     """Guarda em ``training/data.json`` os padrões de arquivos, absolutos."""
-    patterns = {"train_data": _absolute(train), "valid_data": _absolute(valid or [])}
+    patterns = {
+        "train_data": absolute_patterns(train),
+        "valid_data": absolute_patterns(valid or []),
+    }
     atomic_io.write_json(folder / "training" / DATA_FILE, patterns)
 
 
@@ -54,7 +57,8 @@ def remembered_data(folder: Path) -> tuple[list[str], list[str]]:
     return list(values.get("train_data") or []), list(values.get("valid_data") or [])
 
 
-def _absolute(patterns: list[str]) -> list[str]:
+def absolute_patterns(patterns: list[str]) -> list[str]:
+    """Os padrões a partir da raiz, para que valham de qualquer pasta."""
     return [os.path.abspath(os.path.expanduser(pattern)) for pattern in patterns]
 
 

@@ -4,6 +4,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from src.evaluation.likelihood import Likelihood
+from src.training.curriculum import StageResult, stage_table
+from src.training.finetune import Forgetting
+from src.training.plan import TrainingPlan
 from src.utils.numbers import decimal, grouped
 
 #: Bits por byte na validação -> o que esperar. É uma régua de leitura, feita olhando respostas de
@@ -49,7 +52,8 @@ class TrainingSummary:
 
     steps: atualizações. tokens: tokens processados. seconds: tempo de relógio do treino.
     train_loss: perda média, em nats. before, after: validação antes e depois. train: o próprio
-    treino, depois, numa amostra. interrupted: se parou por Ctrl-C.
+    treino, depois, numa amostra. interrupted: se parou por Ctrl-C. plan: o que se previa.
+    stages: um por estágio do currículo. forgetting: o que se esqueceu dos dados antigos.
     """
 
     steps: int
@@ -61,6 +65,9 @@ class TrainingSummary:
     train: Likelihood | None = None
     interrupted: bool = False
     notes: list[str] = field(default_factory=list)
+    plan: TrainingPlan | None = None
+    stages: list[StageResult] = field(default_factory=list)
+    forgetting: Forgetting | None = None
 
     @property
     def bits_per_byte(self) -> float | None:
@@ -74,7 +81,10 @@ class TrainingSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Como dicionário, pronto para JSON."""
-        return asdict(self) | {"bits_per_byte": self.bits_per_byte, "trust": self.trust}
+        extra: dict[str, Any] = {"bits_per_byte": self.bits_per_byte, "trust": self.trust}
+        if self.forgetting is not None:
+            extra["forgetting"] = self.forgetting.to_dict()
+        return asdict(self) | extra
 
     def lines(self) -> list[str]:
         """O resumo em português, linha a linha."""
@@ -92,5 +102,8 @@ class TrainingSummary:
             )
         if self.train:
             lines.append(f"No próprio treino: {decimal(self.train.bits_per_byte)} bits por byte.")
+        lines += stage_table(self.stages) if self.stages else []
+        if self.forgetting is not None:
+            lines.append(self.forgetting.line())
         lines.append(f"Quanto confiar: {self.trust}.")
         return lines

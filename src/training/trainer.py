@@ -1,16 +1,16 @@
 """``LunaTrainer``: treina um modelo salvo, sobre o ``Trainer`` do transformers."""
 
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import TrainerCallback, TrainingArguments, set_seed
 
 from src.config.config import Config
 from src.config.personas import load_personas
@@ -19,12 +19,22 @@ from src.evaluation.likelihood import Likelihood, measure
 from src.models.luna_model import LunaModel
 from src.models.model_files import read_save_id
 from src.models.tokenizer import LunaTokenizer
-from src.training.examples import build_examples
-from src.training.optim import build_optimizer
+from src.training import finetune, lora
+from src.training.checkpoints import find_checkpoint
+from src.training.conditions import conditions_of
+from src.training.corpus import CorpusDataset
+from src.training.curriculum import parse_stages, plan_stages
+from src.training.examples import Example, build_examples
 from src.training.packing import PackedDataset, row_length
-from src.training.progress import MetricsCallback, ProgressCallback
 from src.training.records import record_training
+from src.training.report import write_training_report
+from src.training.request import Request
+from src.training.run import Monitor, RunOptions, RunStage, TrainingRun
+from src.training.run_file import RunFile, check_same_data, data_fingerprint, unfinished_run
+from src.training.stages import Stage
+from src.training.stream import steps_for
 from src.training.summary import TrainingSummary
+from src.training.tracking import log_wandb_artifacts, tracking_arguments
 from src.utils.errors import LunaError, UsageError
 from src.utils.hardware_utils import (
     TrainingSettings,
@@ -38,24 +48,13 @@ from src.utils.processes import is_main_process, world_size
 logger = logging.getLogger(__name__)
 
 TRAIN_SAMPLE_ROWS = 32  # linhas do próprio treino avaliadas no fim
+SAMPLE_TOKENS = 40  # de cada resposta ao longo do caminho
+VALID_SAMPLE_ROWS = 32  # linhas da validação medidas a cada avaliação ao longo do treino
 MAX_EVAL_LOGITS = 2**26  # números em ponto flutuante
 #: Repetir os mesmos dados faz decorar; o dropout segura um pouco (medido em docs/LOG.md).
 REPEATED_EPOCHS, REPEATED_DROPOUT = 8, 0.1
-
-
-class _LunaHFTrainer(Trainer):
-    """O Trainer com o otimizador de Luna; a perda exata por token já é a do transformers."""
-
-    ssm_lr_scale = 0.1
-
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Muon nas matrizes, AdamW no resto (``src/training/optim.py``)."""
-        if self.optimizer is None:
-            target: Any = model if model is not None else self.model
-            self.optimizer = build_optimizer(
-                target, self.args.learning_rate, self.args.weight_decay, self.ssm_lr_scale
-            )
-        return self.optimizer
+#: O fim da queda da taxa: a parte dos passos em que ela desce até zero (docs/LOG.md).
+DECAY_FRACTION = 0.4
 
 
 class LunaTrainer:
@@ -85,14 +84,15 @@ class LunaTrainer:
         self.store = ModelStore(self.config.paths.models_dir)
         self.folder: Path = self.store.require(model_name)
         self.device = resolve_device(device)
-        self.show_progress = show_progress
+        self.monitor = Monitor(show_progress=show_progress)
         self.tokenizer = LunaTokenizer(self.config).load(self.folder / "tokenizer")
         self._save_id = read_save_id(self.folder)  # antes dos pesos: uma gravação no meio aparece
         self.model: Any = LunaModel.from_pretrained(self.folder)
+        self.hardware = detect_hardware()
         self.settings = self._hardware_settings()
         self.last_summary: TrainingSummary | None = None
         self.steps_done = 0
-        self._trainer: Trainer | None = None
+        self._run: TrainingRun | None = None
 
     @property
     def preset(self) -> Preset:
@@ -103,7 +103,7 @@ class LunaTrainer:
         """Lote, acumulação, threads e contexto para esta máquina; nunca a forma dos pesos."""
         training, model = self.config.training, self.model.config
         settings = training_settings(
-            detect_hardware(),
+            self.hardware,
             hidden_size=model.n_embd,
             context_length=model.n_positions,
             batch_size=training.batch_size or self.preset.batch_size,
@@ -131,117 +131,221 @@ class LunaTrainer:
     # ------------------------------------------------------------------ treino
 
     def train_supervised(
-        self, train_data: Sequence[str], valid_data: Sequence[str] | None = None, **kwargs: Any
+        self, train_data: Any, valid_data: Sequence[str] | None = None, **kwargs: Any
     ) -> TrainingSummary:
         """Treina e, no fim, salva na pasta do modelo.
 
         Args:
-            train_data: textos corridos, conversas (``Usuário:``/``Luna:``) ou instruções.
+            train_data: textos corridos, conversas (``Usuário:``/``Luna:``) ou instruções; ou um
+                ``CorpusDataset`` já pronto, para o que não cabe na memória.
             valid_data: textos para medir antes e depois; ``None`` não mede.
             **kwargs: nomes de ``TrainingArguments`` (``num_train_epochs``,
-                ``per_device_train_batch_size``, ``learning_rate``...), ``callbacks``, e
-                ``max_position_embeddings``: o comprimento do contexto neste treino.
+                ``per_device_train_batch_size``, ``learning_rate``...), e os de Luna:
+                ``max_position_embeddings``: o comprimento do contexto neste treino;
+                ``callbacks``: os seus (``src/training/callbacks.py``);
+                ``max_minutes``: quanto pode durar, no lugar de passadas;
+                ``resume``: ``"auto"`` ou um checkpoint, de um treino interrompido;
+                ``replay_data`` e ``replay_fraction``: textos antigos a reler, e que parte;
+                ``lora``: ``True``, ou um dicionário com ``rank``, ``alpha`` e ``dropout``.
 
         Returns:
             TrainingSummary.
 
         Erros:
             UsageError: argumento desconhecido ou contexto fora do que o modelo aceita.
-            NoDataError: nada a aprender em ``train_data``.
+            NoDataError: nada a aprender em ``train_data``. LunaError: não há o que retomar, ou os
+                dados mudaram.
             KeyboardInterrupt: Ctrl-C; o que se aprendeu até ali já foi salvo, e o resumo está em
                 ``self.last_summary``.
         """
+        return self._train(train_data, valid_data, None, kwargs)
+
+    def train_curriculum(
+        self,
+        train_data: Sequence[str],
+        valid_data: Sequence[str] | None = None,
+        stages: Sequence[Any] | None = None,
+        **kwargs: Any,
+    ) -> TrainingSummary:
+        """Treina por estágios, do fácil ao difícil, num treino só.
+
+        O otimizador e o plano da taxa atravessam os estágios. Ver ``src/training/stages.py``.
+
+        Args:
+            train_data, valid_data, **kwargs: os de ``train_supervised``.
+            stages: dicionários com ``context_length``, ``batch_size``, ``epochs``, ``difficulty``,
+                ``by``, ``learning_rate_scale``, ``name``; ``None`` usa os três padrões.
+
+        Erros:
+            os de ``train_supervised``; UsageError: um estágio não é aceito.
+        """
+        epochs = kwargs.get("num_train_epochs", self.config.training.num_epochs)
+        limit = self._context_length(kwargs.get("max_position_embeddings"))
+        if isinstance(epochs, bool) or not isinstance(epochs, (int, float)) or epochs <= 0:
+            raise UsageError(f"num_train_epochs={epochs!r}: esperado um número maior que zero.")
+        return self._train(train_data, valid_data, parse_stages(stages, limit, epochs), kwargs)
+
+    def _train(
+        self, train_data: Any, valid_data: Any, stages: list[Stage] | None, kwargs: dict[str, Any]
+    ) -> TrainingSummary:
+        kwargs = dict(kwargs)
+        callbacks, resume = list(kwargs.pop("callbacks", [])), kwargs.pop("resume", None)
+        record = self._unfinished() if resume else None
         context = self._context_length(kwargs.pop("max_position_embeddings", None))
-        callbacks = list(kwargs.pop("callbacks", []))
+        request = Request(**record.request) if record else Request.take(kwargs, context, stages)
+        replay_data = kwargs.pop("replay_data", None)
         if kwargs.get("eval_strategy", "no") != "no" and not valid_data:
             raise UsageError("eval_strategy pede dados de validação: informe valid_data.")
-        seed = kwargs.get("seed", self.config.training.seed)
-        set_seed(seed)
-        train = self._dataset(train_data, context)
-        valid = self._dataset(valid_data, context) if valid_data else None
-        arguments = self._arguments(train, kwargs)
+        values = record.options["arguments"] if record else self._values(kwargs, bool(valid_data))
+        set_seed(values["seed"])
+        valid = self._dataset(valid_data, request.context) if valid_data else None
+        old = self._dataset(replay_data, request.context) if replay_data else None
+        run_stages = self._stages(train_data, replay_data, request, values)
         lock = self._writing() if is_main_process() else nullcontext()
         with lock:
-            return self._run(train, valid, arguments, callbacks, train_data)
+            if record is None:
+                options = self._options(values, run_stages, request)
+            else:
+                check_same_data(record, data_fingerprint([stage.rows for stage in run_stages]))
+                options = RunOptions(**record.options)
+            setup = _Setup(run_stages, options, request, valid, old, callbacks, record)
+            if record is not None:
+                setup.checkpoint = self._checkpoint(record, resume)
+            return self._execute(setup, train_data)
 
-    def _run(
-        self,
-        train: PackedDataset,
-        valid: PackedDataset | None,
-        arguments: TrainingArguments,
-        callbacks: list[TrainerCallback],
-        train_data: Sequence[str],
-    ) -> TrainingSummary:
-        trainer, progress = self._build_trainer(train, valid, arguments, callbacks)
-        before = self._measure(valid)
-        started = time.perf_counter()
-        loss, interruption = None, None
+    def _execute(self, setup: "_Setup", train_data: Any) -> TrainingSummary:
+        """Mede, treina, salva, mede de novo e registra."""
+        setup.before = self._measure(setup.valid)
+        old_before = self._measure(setup.old, VALID_SAMPLE_ROWS)
+        run = self._start(setup)
         try:
-            resume = arguments.resume_from_checkpoint
-            loss = float(trainer.train(resume_from_checkpoint=resume).training_loss)
-        except KeyboardInterrupt as error:
-            interruption = error
+            outcome = run.execute()
+        except BaseException:  # um Ctrl-C volta em ``outcome``; isto é um erro
+            self._drop_adapter()
+            raise
         finally:
-            progress.close()
-            self._trainer = None
+            self._run = None
         summary = TrainingSummary(
-            steps=int(trainer.state.global_step),
-            tokens=round(trainer.state.global_step * progress.tokens_per_step),
-            seconds=time.perf_counter() - started,
-            train_loss=loss,
-            before=before,
-            interrupted=interruption is not None,
+            steps=outcome.steps,
+            tokens=outcome.tokens,
+            seconds=outcome.seconds,
+            train_loss=outcome.loss,
+            before=setup.before,
+            interrupted=outcome.interruption is not None,
             notes=list(self.settings.notes),
+            plan=outcome.plan,
+            stages=outcome.stages,
         )
-        self.steps_done += summary.steps
-        self._finish(summary, train, valid, arguments, train_data)
-        if interruption is not None:
-            raise interruption
+        self.steps_done += outcome.steps
+        self._save(run, summary.interrupted)
+        self.last_summary = summary  # um Ctrl-C durante as medidas já encontra tudo salvo
+        if not summary.interrupted:
+            summary.after = self._measure(setup.valid)
+            summary.train = self._measure(setup.stages[-1].rows, TRAIN_SAMPLE_ROWS)
+            if old_before is not None:
+                old_after = self._measure(setup.old, VALID_SAMPLE_ROWS)
+                summary.forgetting = finetune.Forgetting.between(old_before, old_after)
+        if is_main_process():
+            record_training(self.folder, self.model, summary, run.trainer.args, train_data)
+            write_training_report(self.folder)
+            if self.monitor.use_wandb:
+                log_wandb_artifacts(self.folder, self.model_name)
+        if outcome.interruption is not None:
+            raise outcome.interruption
         return summary
 
-    def _build_trainer(
-        self,
-        train: PackedDataset,
-        valid: PackedDataset | None,
-        arguments: TrainingArguments,
-        callbacks: list[TrainerCallback],
-    ) -> tuple[_LunaHFTrainer, ProgressCallback]:
-        steps = _steps_per_epoch(train, arguments)
-        progress = ProgressCallback(train.tokens / steps, self.show_progress)
-        metrics = MetricsCallback(self.folder / "training" / "metrics.jsonl")
-        trainer = _LunaHFTrainer(
-            model=self.model,
-            args=arguments,
-            train_dataset=train,
-            eval_dataset=valid,
-            callbacks=[progress, metrics, *callbacks],
+    def _start(self, setup: "_Setup") -> TrainingRun:
+        """Põe o modelo como o treino o quer, ou como o checkpoint o deixou, e monta o treino."""
+        options = setup.options
+        if self.device == "cpu":
+            torch.set_num_threads(options.threads)
+        self._load_checkpoint(setup)
+        set_dropout(self.model, options.dropout)
+        set_seed(options.arguments["seed"])
+        self.monitor.generate = self._sample_answer
+        run = TrainingRun(
+            self.folder,
+            self.model,
+            self.tokenizer,
+            setup.stages,
+            options,
+            setup.request,
+            setup.callbacks,
+            self.monitor,
+            (lambda: self._measure(setup.valid, VALID_SAMPLE_ROWS)) if setup.valid else None,
+            self._save_id,
+            self.steps_done,
+            setup.checkpoint,
+            setup.record,
         )
-        trainer.ssm_lr_scale = self.config.training.ssm_lr_scale
-        set_dropout(self.model, self._dropout(arguments))
-        for name in ("PrinterCallback", "ProgressCallback"):
-            _drop_callback(trainer, name)
-        self._trainer = trainer
-        return trainer, progress
+        run.watcher.before = setup.before.bits_per_byte if setup.before else None
+        self._run = run
+        return run
 
-    def _finish(
-        self,
-        summary: TrainingSummary,
-        train: PackedDataset,
-        valid: PackedDataset | None,
-        arguments: TrainingArguments,
-        train_data: Sequence[str],
-    ) -> None:
-        """Salva primeiro; mede depois. Só o processo principal escreve."""
+    def _save(self, run: TrainingRun, interrupted: bool) -> None:
+        """Grava os pesos, e só então marca o treino como terminado."""
+        if lora.has_lora(self.model):
+            if is_main_process():
+                adapter = self.folder / "training" / "adapter"
+                lora.save_adapter(self.model, adapter, self._save_id)
+            if interrupted:  # o modelo fica como era; o adaptador continua do checkpoint
+                self._drop_adapter()
+                return
+            self.model = lora.merge_lora(self.model)
         self.model.eval()
         if is_main_process():
             self.model.save(self.folder)
             self._save_id = read_save_id(self.folder)
-        self.last_summary = summary  # um Ctrl-C durante as medidas já encontra tudo salvo
-        if not summary.interrupted:
-            summary.after = self._measure(valid)
-            summary.train = self._measure(train, TRAIN_SAMPLE_ROWS)
-        if is_main_process():
-            record_training(self.folder, self.model, summary, arguments, train_data)
+            run.record.finished = not interrupted
+            run.record.write(self.folder)
+
+    def _drop_adapter(self) -> None:
+        if lora.has_lora(self.model):
+            self.model = lora.discard_lora(self.model)
+
+    # ------------------------------------------------------------------ retomar
+
+    def _unfinished(self) -> RunFile:
+        """O treino por retomar.
+
+        Erros:
+            LunaError: não há nenhum.
+        """
+        found = unfinished_run(self.folder)
+        if found is None:
+            raise LunaError(
+                f"--resume: o modelo '{self.model_name}' não tem treino interrompido. Treine sem "
+                "--resume; cada treino parte do que o modelo já sabe."
+            )
+        return found
+
+    def _checkpoint(self, record: RunFile, asked: Any) -> Path | None:
+        """O checkpoint de onde continuar; ``None`` recomeça do modelo de que o treino partiu.
+
+        Erros:
+            LunaError: o pedido não existe, ou já não há de onde recomeçar.
+        """
+        wanted = "auto" if asked is True else str(asked)
+        found = find_checkpoint(self.folder / "checkpoints", wanted, record.run)
+        if found is None and self._save_id != record.base_save_id:
+            raise LunaError(
+                f"--resume: o treino interrompido de '{self.model_name}' não deixou checkpoint, e "
+                "o modelo mudou depois. Treine sem --resume: parte-se do que ele já sabe."
+            )
+        return found
+
+    def _load_checkpoint(self, setup: "_Setup") -> None:
+        """Os pesos do checkpoint, se há um, e o adaptador, se se pediu."""
+        adapter = setup.request.lora is not None
+        if setup.checkpoint is not None and not adapter:
+            self.model = LunaModel.from_pretrained(setup.checkpoint)
+        elif setup.checkpoint is not None:
+            path = setup.checkpoint / "adapter"
+            self.model = lora.load_adapter(self.model, path, self._save_id)
+        elif adapter:
+            set_seed(setup.options.arguments["seed"])
+            self.model = lora.add_lora(self.model, **(setup.request.lora or {}))
+            logger.info(lora.lora_line(self.model))
 
     # ------------------------------------------------------------------ argumentos e dados
 
@@ -262,32 +366,116 @@ class LunaTrainer:
             )
         return min(asked, limit)
 
-    def _dataset(self, data: Sequence[str], context: int) -> PackedDataset:
-        if isinstance(data, str):
-            data = [data]
-        examples = build_examples(data, self.tokenizer, context, self.personas)
-        return PackedDataset(examples, row_length(examples, context), self.tokenizer.eos_id)
+    def _examples(self, data: Any, context: int) -> list[Example]:
+        texts = [data] if isinstance(data, str) else data
+        emotion = conditions_of(self.model.config).with_emotion
+        return build_examples(texts, self.tokenizer, context, self.personas, emotion)
 
-    def _defaults(self, rows: int) -> dict[str, Any]:
+    def _packed(self, examples: Sequence[Example], context: int) -> PackedDataset:
+        length = row_length(examples, context)
+        conditions = conditions_of(self.model.config)._asdict()
+        return PackedDataset(examples, length, self.tokenizer.eos_id, **conditions)
+
+    def _dataset(self, data: Any, context: int) -> PackedDataset:
+        return self._packed(self._examples(data, context), context)
+
+    def _stages(
+        self, train_data: Any, replay_data: Any, request: Request, values: dict[str, Any]
+    ) -> list[RunStage]:
+        """Os trechos do treino: um só, ou os do currículo.
+
+        Erros:
+            UsageError: um ``CorpusDataset`` com currículo, releitura ou vetores que ele não tem.
+        """
+        batch = values["per_device_train_batch_size"] * values["gradient_accumulation_steps"]
+        if isinstance(train_data, CorpusDataset):
+            self._check_corpus(train_data, request)
+            return [self._one_stage(train_data, batch, values)]
+
+        def build(context: int) -> list[Example]:
+            examples = self._examples(train_data, context)
+            if not replay_data:
+                return examples
+            fraction, seed = request.replay_fraction, values["seed"]
+            wanted = finetune.replay_tokens(examples, fraction)
+            texts = [replay_data] if isinstance(replay_data, str) else replay_data
+            old = self._examples(finetune.sample_texts(texts, wanted, seed), context)
+            return finetune.mix_replay(examples, old, fraction, seed)
+
+        if request.curriculum is None:
+            rows = self._packed(build(request.context), request.context)
+            return [self._one_stage(rows, batch, values)]
+        world = max(world_size(), 1)
+        plans = plan_stages(
+            request.curriculum, build, request.context, batch * world, self.tokenizer.eos_id
+        )
+        return [
+            RunStage(self._packed(plan.examples, plan.dataset.length), rows, steps, plan.stage)
+            for plan in plans
+            for rows in [max(world, plan.rows_per_step - plan.rows_per_step % world)]
+            for steps in [steps_for(plan.stage.epochs, len(plan.dataset), rows)]
+        ]
+
+    def _one_stage(self, rows: Any, batch: int, values: dict[str, Any]) -> RunStage:
+        world = max(world_size(), 1)
+        per_step = min(batch, max(1, len(rows) // world)) * world
+        steps = values["max_steps"]
+        if steps <= 0:
+            steps = steps_for(values["num_train_epochs"], len(rows), per_step)
+        return RunStage(rows, per_step, steps)
+
+    @staticmethod
+    def _check_corpus(corpus: CorpusDataset, request: Request) -> None:
+        if request.stages is not None or request.replay_fraction:
+            raise UsageError(
+                f"Um corpus de {len(corpus)} linhas em disco não aceita currículo nem releitura: "
+                "esses arranjos pedem os exemplos na memória. Use menos dados, ou treine sem eles."
+            )
+
+    def _options(
+        self, values: dict[str, Any], stages: list[RunStage], request: Request
+    ) -> RunOptions:
+        """Tudo o que decide o resultado, já resolvido."""
+        training = self.config.training
+        values = values | {"max_steps": sum(stage.steps for stage in stages)}
+        own = "lr_scheduler_type" not in values
+        warmup = training.warmup_fraction
+        return RunOptions(
+            arguments=values,
+            micro_rows=values["per_device_train_batch_size"],
+            dropout=self._dropout(values["num_train_epochs"]),
+            ssm_lr_scale=training.ssm_lr_scale,
+            low_precision=self._low_precision(values),
+            threads=torch.get_num_threads(),
+            schedule={"kind": "wsd", "decay_fraction": DECAY_FRACTION} if own else None,
+            warmup_fraction=warmup,
+            minutes=request.max_minutes,
+        )
+
+    def _low_precision(self, values: dict[str, Any]) -> bool:
+        """bf16 se foi escolhido ou, em ``auto``, se este dispositivo o multiplica em hardware."""
+        chosen = self.config.training.precision
+        if values.get("bf16") or values.get("fp16"):
+            return False  # quem escolheu o do transformers fica com ele
+        if chosen != "auto":
+            return chosen == "bf16"
+        return self.device in ("cpu", "cuda") and self.hardware.supports_bf16
+
+    def _defaults(self) -> dict[str, Any]:
         """Os argumentos do Trainer que valem quando ninguém escolheu outros."""
         training, settings = self.config.training, self.settings
-        batch = min(settings.batch_size, rows)
         return {
             "num_train_epochs": training.num_epochs,
-            "per_device_train_batch_size": batch,
-            "per_device_eval_batch_size": batch,
+            "max_steps": -1,
+            "per_device_train_batch_size": settings.batch_size,
             "gradient_accumulation_steps": settings.gradient_accumulation,
             "learning_rate": training.learning_rate or self.preset.learning_rate,
             "weight_decay": training.weight_decay,
             "max_grad_norm": training.max_grad_norm,
-            "warmup_steps": training.warmup_fraction,
-            "lr_scheduler_type": "cosine",
             "logging_steps": 10,
             "logging_first_step": True,
             "save_strategy": "no",
-            "eval_strategy": "no",
             "prediction_loss_only": True,
-            "report_to": [],
             "disable_tqdm": True,
             "remove_unused_columns": False,
             "dataloader_pin_memory": self.device == "cuda",
@@ -298,13 +486,15 @@ class LunaTrainer:
             "output_dir": str(self.folder / "checkpoints"),
         }
 
-    def _arguments(self, train: PackedDataset, kwargs: dict[str, Any]) -> TrainingArguments:
-        """Junta os padrões aos argumentos dados.
+    def _values(self, kwargs: dict[str, Any], has_valid: bool) -> dict[str, Any]:
+        """Os padrões com os argumentos dados por cima, conferidos.
 
         Erros:
             UsageError: nome desconhecido ou valor recusado pelo transformers.
         """
-        values = self._defaults(len(train)) | kwargs
+        tracking = tracking_arguments(self.monitor.use_wandb, self.folder, kwargs.get("run_name"))
+        values = self._defaults() | {"eval_strategy": "steps" if has_valid else "no"}
+        values |= tracking | kwargs
         known = set(TrainingArguments.__dataclass_fields__)
         if self.settings.gradient_checkpointing:  # o nome mudou ao longo do transformers 5
             new, old = "activation_checkpointing", "gradient_checkpointing"
@@ -313,19 +503,14 @@ class LunaTrainer:
         if unknown:
             raise UsageError(
                 f"train_supervised(): argumento desconhecido {unknown[0]!r}. São aceitos os de "
-                "transformers.TrainingArguments, 'callbacks' e 'max_position_embeddings'."
+                "transformers.TrainingArguments e os que a documentação do método lista."
             )
         self._check_numbers(values)
         try:
-            arguments = TrainingArguments(**values)
+            TrainingArguments(**values)
         except (ValueError, TypeError) as error:
             raise UsageError(f"train_supervised(): argumento não aceito: {error}") from error
-        steps: float = arguments.max_steps
-        if steps <= 0:
-            steps = arguments.num_train_epochs * _steps_per_epoch(train, arguments)
-        if steps * arguments.warmup_steps < 1:  # o transformers arredonda para cima, e com um passo
-            arguments.warmup_steps = 0  # só de aquecimento, à taxa zero, nada seria aprendido
-        return arguments
+        return values
 
     @staticmethod
     def _check_numbers(values: dict[str, Any]) -> None:
@@ -333,17 +518,37 @@ class LunaTrainer:
             value = values[name]
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
                 raise UsageError(f"train_supervised(): {name}={value!r}: esperado um número >= 0.")
+        for name in ("per_device_train_batch_size", "gradient_accumulation_steps"):
+            value = values[name]
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise UsageError(
+                    f"train_supervised(): {name}={value!r}: esperado um inteiro a partir de 1."
+                )
 
-    def _dropout(self, arguments: TrainingArguments) -> float:
+    def _dropout(self, epochs: float) -> float:
         """O dropout escolhido; senão 0, ou 0,1 quando os mesmos dados passam muitas vezes."""
         chosen = self.config.training.dropout
         if chosen is not None:
             return chosen
-        return REPEATED_DROPOUT if arguments.num_train_epochs >= REPEATED_EPOCHS else 0.0
+        return REPEATED_DROPOUT if epochs >= REPEATED_EPOCHS else 0.0
+
+    def _sample_answer(self, prompt: str) -> str:
+        """Uma resposta curta e gulosa do modelo em treino, para acompanhar."""
+        messages = [{"role": "user", "content": prompt}]
+        ids = self.tokenizer.encode_chat(messages, add_generation_prompt=True)
+        device = next(self.model.parameters()).device
+        output = self.model.generate(
+            input_ids=torch.tensor([ids], device=device),
+            max_new_tokens=SAMPLE_TOKENS,
+            do_sample=False,
+            eos_token_id=self.tokenizer.eos_id,
+            pad_token_id=self.tokenizer.eos_id,
+        )
+        return self.tokenizer.decode(output[0, len(ids) :].tolist()).strip()
 
     # ------------------------------------------------------------------ avaliação e gravação
 
-    def _measure(self, dataset: PackedDataset | None, max_rows: int | None = None) -> Any:
+    def _measure(self, dataset: Any, max_rows: int | None = None) -> Any:
         """Avalia ``dataset`` (ou uma amostra de ``max_rows`` linhas) com o modelo atual."""
         if dataset is None:
             return None
@@ -354,9 +559,11 @@ class LunaTrainer:
         self.model.to(self.device)
         training = self.model.training
         self.model.eval()
+        loader = DataLoader(
+            rows, batch_size=self._eval_batch_size(dataset.length), generator=torch.Generator()
+        )
         batches = (
-            {name: tensor.to(self.device) for name, tensor in batch.items()}
-            for batch in DataLoader(rows, batch_size=self._eval_batch_size(dataset.length))
+            {name: tensor.to(self.device) for name, tensor in batch.items()} for batch in loader
         )
         result = measure(self.model, batches, self._bytes_per_token)
         self.model.train(training)
@@ -383,17 +590,20 @@ class LunaTrainer:
             NoDataError: nada a avaliar.
         """
         context = self._context_length(max_position_embeddings)
-        return self._measure(self._dataset(data, context))
+        result: Likelihood = self._measure(self._dataset(data, context))
+        return result
 
     def save_checkpoint(self) -> Path:
-        """Grava modelo e tokenizador atuais em ``checkpoints/step-N`` e devolve a pasta.
+        """Grava o modelo e o tokenizador atuais em ``checkpoints/step-N`` e devolve a pasta.
 
-        N é o número de passos dados por este ``LunaTrainer``. São só os pesos: o otimizador e a
-        posição nos dados não vão junto.
+        N é o número de passos dados por este ``LunaTrainer``. Durante um treino (de um callback), o
+        checkpoint é retomável; fora dele são só os pesos.
 
         Erros:
             StorageError: o disco recusou; nada fica pela metade.
         """
+        if self._run is not None:
+            return self._run.save_checkpoint()
         folder = self.folder / "checkpoints" / f"step-{self.current_step}"
         self.model.save(folder)
         self.tokenizer.save(folder / "tokenizer")
@@ -402,8 +612,22 @@ class LunaTrainer:
     @property
     def current_step(self) -> int:
         """Passos dados até agora, inclusive no treino em andamento."""
-        running = int(self._trainer.state.global_step) if self._trainer else 0
-        return self.steps_done + running
+        return self.steps_done + (self._run.step if self._run else 0)
+
+
+@dataclass
+class _Setup:
+    """Um treino pronto para começar."""
+
+    stages: list[RunStage]
+    options: RunOptions
+    request: Request
+    valid: PackedDataset | None
+    old: PackedDataset | None
+    callbacks: list[TrainerCallback]
+    record: RunFile | None
+    checkpoint: Path | None = None
+    before: Likelihood | None = None
 
 
 def set_dropout(model: torch.nn.Module, probability: float) -> None:
@@ -411,23 +635,6 @@ def set_dropout(model: torch.nn.Module, probability: float) -> None:
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout) and not name.endswith("attn_dropout"):
             module.p = probability
-
-
-def _steps_per_epoch(train: PackedDataset, arguments: TrainingArguments) -> int:
-    """Atualizações por passada pelos dados, somados todos os processos."""
-    rows_per_step = (
-        arguments.per_device_train_batch_size
-        * arguments.gradient_accumulation_steps
-        * max(arguments.world_size, 1)
-    )
-    return max(-(-len(train) // rows_per_step), 1)
-
-
-def _drop_callback(trainer: Trainer, name: str) -> None:
-    """Tira o callback padrão ``name`` do transformers, que escreveria na saída do usuário."""
-    for callback in list(trainer.callback_handler.callbacks):
-        if type(callback).__name__ == name and type(callback).__module__.startswith("transformers"):
-            trainer.remove_callback(callback)
 
 
 __all__ = ["LunaError", "LunaTrainer", "TrainingSummary"]

@@ -41,7 +41,9 @@ from src.utils.model_swap import (
     aside_path,
     copies_aside,
     discard,
+    finish_saves,
     install_folder,
+    pending_saves,
     replaced_copies,
     restore,
     retire,
@@ -235,9 +237,10 @@ class ModelStore:
         return (self.path(name) / CONFIG_FILE).is_file()
 
     def _recover(self, name: str) -> None:
-        """Devolve o nome ao modelo que ficou sem ele; ``lock`` o faz, e aqui se pega a trava."""
+        """Termina trocas e gravações interrompidas; ``lock`` o faz, e aqui se pega a trava."""
         folder = self.path(name)
-        if os.path.lexists(folder) or not replaced_copies(folder):
+        lost = not os.path.lexists(folder) and replaced_copies(folder)
+        if not lost and not pending_saves(folder):
             return
         try:
             with self.lock(name, timeout=SWAP_SECONDS):
@@ -352,6 +355,7 @@ class ModelStore:
             raise storage_error(error, target) from error
         try:
             restore(folder)
+            finish_saves(folder)
             yield
         finally:
             lock.release()

@@ -9,6 +9,7 @@ deixa a antiga inteira ali, e ``restore`` a devolve. Antes de ser apagada, uma c
 Nada aqui pega a trava do modelo: quem chama já a tem (ver ``src.utils.model_store``).
 """
 
+import json
 import logging
 import os
 import re
@@ -18,10 +19,11 @@ import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from src.utils.atomic_io import TEMP_PREFIX, fsync_tree, staged_directory, storage_error
+from src.utils.atomic_io import TEMP_PREFIX, fsync_path, fsync_tree, staged_directory, storage_error
 
 logger = logging.getLogger(__name__)
 
+INDEX_STEM = "model.safetensors.index"
 REMOVED_PREFIX = f"{TEMP_PREFIX}removed-"
 REPLACED_PREFIX = f"{TEMP_PREFIX}replaced-"
 _ASIDE = re.compile(
@@ -134,6 +136,44 @@ def retire(copy: Path) -> None:
         discard(copy)
     except OSError as error:
         logger.warning("'%s' não pôde ser apagada (%s); fica para depois.", copy, error)
+
+
+def pending_saves(folder: Path) -> list[tuple[Path, str]]:
+    """Gravações por cima de ``folder`` que morreram entre os renomes: (índice temporário, id).
+
+    O índice é o último a ser escrito sob nome temporário: se está inteiro, os outros também estão.
+    """
+    found = []
+    for path in folder.glob(f"{TEMP_PREFIX}{INDEX_STEM}-*"):
+        try:
+            save_id = json.loads(path.read_text(encoding="utf-8"))["metadata"]["save_id"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.debug("'%s' ficou pela metade: %s", path, error)
+            continue
+        if path.name == f"{TEMP_PREFIX}{INDEX_STEM}-{save_id}":
+            found.append((path, save_id))
+    return found
+
+
+def finish_saves(folder: Path) -> None:
+    """Dá os nomes que faltam às gravações interrompidas de ``folder``, o índice por último.
+
+    Erros:
+        StorageError: o disco recusou; o que falta espera a próxima vez.
+    """
+    for index, save_id in pending_saves(folder):
+        try:
+            for place, suffix in ((folder / "components", ".safetensors"), (folder, ".json")):
+                for path in place.glob(f"{TEMP_PREFIX}*-{save_id}"):
+                    stem = path.name.removeprefix(TEMP_PREFIX).removesuffix(f"-{save_id}")
+                    if path != index:
+                        os.replace(path, place / f"{stem}{suffix}")
+                fsync_path(place)
+            os.replace(index, folder / f"{INDEX_STEM}.json")
+            fsync_path(folder)
+        except OSError as error:
+            raise storage_error(error, folder) from error
+        logger.warning("Uma gravação interrompida de '%s' foi terminada.", folder)
 
 
 def discard(folder: Path) -> None:

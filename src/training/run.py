@@ -1,0 +1,502 @@
+"""Um treino do começo ao fim: monta o Trainer e os callbacks, planeja, retoma, treina, grava.
+
+``LunaTrainer`` (``src/training/trainer.py``) prepara dados e argumentos; aqui eles viram um
+``TrainingRun``, que vale uma vez só.
+"""
+
+import itertools
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from src.evaluation.likelihood import Likelihood
+from src.models.luna_model import LunaModel
+from src.models.tokenizer import LunaTokenizer
+from src.training import checkpoints
+from src.training.batch_callback import DynamicBatchSizeCallback
+from src.training.callbacks import (
+    CheckpointCallback,
+    GrowthCallback,
+    attach,
+    callbacks_state,
+    load_callbacks_state,
+)
+from src.training.checkpoint_callback import remove_folder
+from src.training.curriculum import StageResult
+from src.training.engine import LunaHFTrainer
+from src.training.lora import has_lora, save_adapter
+from src.training.monitoring import SamplesCallback
+from src.training.plan import TrainingPlan, probe, steps_in, total_seconds
+from src.training.progress import MetricsCallback, ProgressCallback
+from src.training.request import Request
+from src.training.run_file import RunFile, data_fingerprint
+from src.training.stages import Stage
+from src.training.stream import StreamStage, TrainingStream
+from src.training.tracking import tracking_callbacks
+from src.utils.processes import is_main_process, process_rank, world_size
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_MINUTES = 5.0  # e nunca mais que 2 % do tempo gravando (CheckpointCallback)
+KEPT_CHECKPOINTS = 2
+WARMUP_CAP = 200  # passos de aquecimento, no máximo
+
+
+@dataclass
+class RunStage:
+    """Um trecho: as linhas, quantas por atualização, quantas passadas, e o estágio de currículo."""
+
+    rows: Any
+    rows_per_step: int
+    steps: int
+    stage: Stage | None = None
+
+
+@dataclass
+class RunOptions:
+    """O que decide o resultado de um treino, além dos dados e do modelo; vai em ``run.json``.
+
+    micro_rows: linhas por ida e volta, neste processo. schedule: ``kind`` e ``decay_fraction`` do
+    plano da taxa, ou ``None`` quando é o do transformers. minutes: o que se pediu em
+    ``--max_minutes``. low_precision: contas em bf16.
+    """
+
+    arguments: dict[str, Any]
+    micro_rows: int
+    dropout: float
+    ssm_lr_scale: float
+    low_precision: bool
+    threads: int
+    schedule: dict[str, Any] | None = None
+    warmup_fraction: float = 0.0
+    minutes: float | None = None
+
+
+@dataclass
+class Monitor:
+    """Quem acompanha o treino: barra, wandb, perguntas ao longo do caminho.
+
+    command: o que a linha de comando quer achar em ``run.json`` ao retomar.
+    """
+
+    show_progress: bool = True
+    use_wandb: bool = False
+    announce: Callable[[str], None] = logger.info
+    generate: Callable[[str], str] | None = None
+    prompts: Sequence[str] = ()
+    command: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """O que um treino fez. loss: média, em nats; ``None`` se foi interrompido."""
+
+    steps: int
+    tokens: int
+    seconds: float
+    loss: float | None
+    interruption: BaseException | None
+    plan: TrainingPlan | None
+    stages: list[StageResult] = field(default_factory=list)
+
+
+class TrainingRun:
+    """Um treino.
+
+    Args:
+        folder: a pasta do modelo. model: o modelo, ou ele embrulhado pelo PEFT.
+        stages: os trechos. request: o pedido, que vai em ``run.json``.
+        measure: mede a validação, ou ``None``.
+        first_step: passos que este ``LunaTrainer`` já deu antes (para o nome dos checkpoints).
+        resume: o checkpoint de onde continuar. record: o treino por retomar, se é um.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        model: Any,
+        tokenizer: LunaTokenizer,
+        stages: list[RunStage],
+        options: RunOptions,
+        request: Request,
+        callbacks: Sequence[TrainerCallback],
+        monitor: Monitor,
+        measure: Callable[[], Likelihood | None] | None,
+        base_save_id: str | None,
+        first_step: int = 0,
+        resume: Path | None = None,
+        record: RunFile | None = None,
+    ) -> None:
+        self.folder, self.model, self.tokenizer = folder, model, tokenizer
+        self.options, self.request = options, request
+        self.monitor, self.measure = monitor, measure
+        self.first_step, self.resume = first_step, resume
+        self.base_save_id, self.stage_list = base_save_id, stages
+        self.plan: TrainingPlan | None = None
+        self.stage_results: list[StageResult] = []
+        seed = options.arguments["seed"]
+        self.stream = TrainingStream(
+            [_stream_stage(item) for item in stages], seed, process_rank(), world_size()
+        )
+        self.metrics = MetricsCallback(folder / "training" / "metrics.jsonl")
+        self.progress = ProgressCallback(lambda: self.stream.position.tokens, monitor.show_progress)
+        self.watcher = _StageWatcher(self)
+        self.callbacks = self._own_callbacks(list(callbacks))
+        self.trainer = self._build()
+        self._settle_steps(record)
+        self.record = record or self._new_record()
+
+    # ------------------------------------------------------------------ montagem
+
+    def _own_callbacks(self, given: list[TrainerCallback]) -> list[TrainerCallback]:
+        """Os de quem treina e os de Luna, na ordem que uns pedem aos outros."""
+        monitor = self.monitor
+        tracking = tracking_callbacks(
+            monitor.use_wandb, self.folder, lambda: self.stream.position.tokens
+        )
+        found = [*tracking, *given]
+        if getattr(self.model, "growing_networks", None) and self.measure is not None:
+            if not any(isinstance(item, GrowthCallback) for item in found):
+                found.append(GrowthCallback())
+        found.append(self.watcher)
+        found += [self.metrics, self.progress]
+        if monitor.generate is not None and monitor.prompts:
+            path = self.folder / "training" / "samples.jsonl"
+            found.append(SamplesCallback(monitor.generate, monitor.prompts, path))
+        if not any(isinstance(item, CheckpointCallback) for item in given):
+            own = CheckpointCallback(minutes=CHECKPOINT_MINUTES, keep_last=KEPT_CHECKPOINTS)
+            found.append(own)
+        else:  # deve ser o último
+            found.sort(key=lambda item: isinstance(item, CheckpointCallback))
+        attach(
+            found,
+            save=self.save_checkpoint,
+            first_step=self.first_step,
+            sampler=self.stream,
+            report=lambda event, values: self.metrics.event(event, self.step, **values),
+        )
+        return [_Resumer(self), *found]
+
+    def _build(self) -> LunaHFTrainer:
+        options = self.options
+        values = options.arguments | {"gradient_accumulation_steps": 1}  # quem acumula é o engine
+        if not values["max_grad_norm"]:
+            values["max_grad_norm"] = math.inf  # a norma é medida de todo modo
+        arguments = TrainingArguments(**values)
+        trainer = LunaHFTrainer(
+            stream=self.stream,
+            micro_rows=options.micro_rows,
+            measure=self.measure,
+            on_event=lambda event: self.metrics.event(event, self.step),
+            ssm_lr_scale=options.ssm_lr_scale,
+            own_schedule=None,
+            low_precision=options.low_precision,
+            model=self.model,
+            args=arguments,
+            eval_dataset=[] if self.measure is not None else None,  # quem mede é ``measure``
+            callbacks=self.callbacks,
+        )
+        for name in ("PrinterCallback", "ProgressCallback"):
+            _drop_callback(trainer, name)
+        dynamic = [c for c in self.callbacks if isinstance(c, DynamicBatchSizeCallback)]
+        if dynamic:
+            trainer.observe_noise = dynamic[0].observe
+        return trainer
+
+    def _settle_steps(self, record: RunFile | None) -> None:
+        """Fixa o número de passos: o guardado, o pedido em minutos (pela sondagem), ou o dado."""
+        if record is not None:
+            for stage, saved in zip(self.stream.stages, record.stages):
+                stage.steps = saved["steps"]
+        elif self.options.minutes is not None or self.monitor.show_progress:
+            measured = probe(self.trainer)
+            if self.options.minutes is not None:
+                self._fit_minutes(steps_in(self.options.minutes, measured.seconds_per_step))
+            self.plan = self._plan(measured.seconds_per_step, measured.memory_gb)
+        total = self.stream.total_steps
+        arguments: Any = self.trainer.args
+        arguments.max_steps = total
+        if arguments.eval_strategy == "steps" and not self.options.arguments.get("eval_steps"):
+            arguments.eval_steps = max(1, total // 8)
+        if self.options.schedule is not None:
+            warmup = min(round(total * self.options.warmup_fraction), WARMUP_CAP)
+            scales = [item.stage.learning_rate_scale for item in self.stage_list if item.stage]
+            ends = list(itertools.accumulate(stage.steps for stage in self.stream.stages))
+            self.trainer.own_schedule = {
+                "warmup_steps": warmup,
+                "scales": [[end, scale] for end, scale in zip(ends, scales)],
+                **self.options.schedule,
+            }
+
+    def _fit_minutes(self, steps: int) -> None:
+        """Reparte ``steps`` entre os trechos na proporção que tinham."""
+        planned = self.stream.total_steps
+        left = steps
+        for stage in self.stream.stages[:-1]:
+            stage.steps = min(left, max(1, round(stage.steps * steps / planned)))
+            left = max(left - stage.steps, 1)
+        self.stream.stages[-1].steps = left
+
+    def _plan(self, seconds_per_step: float, memory_gb: float) -> TrainingPlan:
+        model, stages = _inner(self.model), self.stream.stages
+        tokens = sum(s.steps * s.rows_per_step * s.tokens_per_row for s in stages)
+        per_step = tokens / max(self.stream.total_steps, 1)
+        return TrainingPlan(
+            parameters=model.parameter_count(),
+            active_parameters=model.parameter_count(active_only=True),
+            trainable=sum(p.numel() for p in self.model.parameters() if p.requires_grad),
+            steps=self.stream.total_steps,
+            tokens=round(tokens),
+            data_tokens=max(stage.rows.tokens for stage in stages),
+            tokens_per_second=per_step / max(seconds_per_step, 1e-9),
+            memory_gb=memory_gb,
+            seconds=total_seconds(self.stream.total_steps, seconds_per_step),
+            precision="bf16" if self.options.low_precision else "fp32",
+        )
+
+    def _new_record(self) -> RunFile:
+        return RunFile(
+            options=asdict(self.options),
+            request=asdict(self.request),
+            stages=[
+                {"steps": s.steps, "rows_per_step": s.rows_per_step, "name": s.name}
+                for s in self.stream.stages
+            ],
+            data=data_fingerprint([stage.rows for stage in self.stream.stages]),
+            base_save_id=self.base_save_id,
+            command=self.monitor.command,
+        )
+
+    # ------------------------------------------------------------------ o treino
+
+    @property
+    def step(self) -> int:
+        """Passos dados neste treino."""
+        return int(self.trainer.state.global_step)
+
+    def execute(self) -> Outcome:
+        """Treina até o fim, ou até um Ctrl-C; não grava o modelo final."""
+        if self.plan is not None:
+            for line in self.plan.lines():
+                self.monitor.announce(line)
+        if is_main_process():
+            self.record.write(self.folder)
+        started = time.perf_counter()
+        loss, interruption = None, None
+        first = self.step if self.resume is None else checkpoints.read_state(self.resume)["step"]
+        try:
+            loss = float(self.trainer.train().training_loss)
+        except KeyboardInterrupt as error:
+            interruption = error
+        finally:
+            self.progress.close()
+        if interruption is not None and self.step > 0:
+            self.save_checkpoint()
+        return Outcome(
+            steps=self.step - first,
+            tokens=round(self.stream.position.tokens),
+            seconds=time.perf_counter() - started,
+            loss=loss,
+            interruption=interruption,
+            plan=self.plan,
+            stages=self.stage_results,
+        )
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def save_checkpoint(self) -> Path:
+        """Grava ``checkpoints/step-N``, de onde se continua exatamente daqui."""
+        path = self.folder / "checkpoints" / f"step-{self.first_step + self.step}"
+        if not is_main_process():
+            return path
+        if path.is_dir() and not self._is_own(path):
+            remove_folder(path)
+        state = {
+            "run": self.record.run,
+            "step": self.step,
+            "stream": self.stream.state_dict(),
+            "callbacks": callbacks_state(self.callbacks),
+            "micro_rows": self.trainer.micro_rows,
+            "skipped": self.trainer.skipped,
+            "stages": [result.to_dict() for result in self.stage_results],
+        }
+        checkpoints.save_checkpoint(
+            path,
+            self._save_model,
+            self.model,
+            unwrapped(self.trainer.optimizer),
+            self.trainer.lr_scheduler,
+            state,
+        )
+        return path
+
+    def _is_own(self, path: Path) -> bool:
+        if not (path / checkpoints.STATE_DIR).is_dir():
+            return False
+        return bool(checkpoints.read_state(path).get("run") == self.record.run)
+
+    def _save_model(self, folder: Path) -> None:
+        if has_lora(self.model):
+            save_adapter(self.model, folder / "adapter", self.base_save_id)
+            return
+        self.model.save(folder)
+        self.tokenizer.save(folder / "tokenizer")
+
+    def restore(self) -> None:
+        """Volta ao checkpoint: chamado quando otimizador e plano da taxa já existem."""
+        assert self.resume is not None
+        state = checkpoints.read_state(self.resume)
+        trainer: Any = self.trainer
+        self.stream.load_state_dict(state["stream"])
+        load_callbacks_state(self.callbacks, state["callbacks"])
+        trainer.micro_rows, trainer.skipped = state["micro_rows"], state["skipped"]
+        trainer.state.global_step = trainer._globalstep_last_logged = state["step"]
+        trainer._initial_global_step = state["step"]
+        self.stage_results = [_stage_result(values) for values in state["stages"]]
+        checkpoints.restore(
+            self.resume, state, self.model, unwrapped(trainer.optimizer), trainer.lr_scheduler
+        )
+        self.metrics.event("resume", self.step)
+
+
+class _Resumer(TrainerCallback):
+    """Abre o registro de métricas e, num treino retomado, devolve tudo ao que era.
+
+    É o primeiro da lista: os outros já encontram o seu estado.
+    """
+
+    def __init__(self, run: TrainingRun) -> None:
+        self.run = run
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Escreve ``start`` ou volta ao checkpoint."""
+        run = self.run
+        if run.resume is not None:
+            run.restore()
+        else:
+            names = [stage.name for stage in run.stream.stages if stage.name]
+            run.metrics.event(
+                "start", 0, run=run.record.run, max_steps=args.max_steps, stages=names
+            )
+        control.should_training_stop |= state.global_step >= args.max_steps
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A passada de verdade, no lugar da do transformers, que vê uma só."""
+        state.epoch = self.run.stream.epoch
+
+
+class _StageWatcher(TrainerCallback):
+    """Mede a validação na troca de estágio, e acrescenta aos registros estágio e lote."""
+
+    def __init__(self, run: TrainingRun) -> None:
+        self.run = run
+        self.began = time.perf_counter()
+        self.before: float | None = None
+        self.tokens = 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Começa a contar o estágio."""
+        self.began, self.tokens = time.perf_counter(), self.run.stream.position.tokens
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Acrescenta ``rows_per_step`` e ``stage`` ao registro; quem grava vem depois."""
+        if logs is None or "loss" not in logs:
+            return
+        logs["rows_per_step"] = self.run.stream.rows_per_step
+        if self.run.stream.stage.name:
+            logs["stage"] = self.run.stream.stage.name
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """No último passo de um estágio, pede a avaliação."""
+        if self._stage_ended() and self.run.measure is not None:
+            control.should_evaluate = True
+        elif self._stage_ended():
+            self._close(None)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Fecha o estágio com a medida."""
+        if self._stage_ended():
+            self._close((metrics or {}).get("eval_bits_per_byte"))
+
+    def _stage_ended(self) -> bool:
+        stream = self.run.stream
+        curriculum = self.run.stage_list[0].stage is not None
+        return curriculum and stream.position.steps == stream.stage.steps
+
+    def _close(self, bits: float | None) -> None:
+        run, now = self.run, time.perf_counter()
+        item = run.stage_list[run.stream.position.stage]
+        assert item.stage is not None
+        if len(run.stage_results) > run.stream.position.stage:
+            return
+        total = run.stream.position.tokens
+        before = run.stage_results[-1].after if run.stage_results else self.before
+        run.stage_results.append(
+            StageResult(
+                item.stage,
+                run.stream.stage.steps,
+                round(total - self.tokens),
+                now - self.began,
+                before,
+                bits,
+            )
+        )
+        self.began, self.tokens = now, total
+        run.metrics.event("stage", run.step, stage=item.stage.name, eval_bits_per_byte=bits)
+
+
+def unwrapped(optimizer: Any) -> torch.optim.Optimizer:
+    """O otimizador de dentro do que o accelerate embrulhou."""
+    inner: torch.optim.Optimizer = getattr(optimizer, "optimizer", optimizer)
+    return inner
+
+
+def _inner(model: Any) -> LunaModel:
+    """O ``LunaModel``, mesmo dentro do PEFT."""
+    found: LunaModel = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return found
+
+
+def _stream_stage(item: RunStage) -> StreamStage:
+    name = item.stage.name if item.stage is not None else ""
+    return StreamStage(item.rows, item.steps, item.rows_per_step, name)
+
+
+def _stage_result(values: dict[str, Any]) -> StageResult:
+    return StageResult(**(values | {"stage": Stage(**values["stage"])}))
+
+
+def _drop_callback(trainer: LunaHFTrainer, name: str) -> None:
+    """Tira o callback padrão ``name`` do transformers, que escreveria na saída do usuário."""
+    for callback in list(trainer.callback_handler.callbacks):
+        if type(callback).__name__ == name and type(callback).__module__.startswith("transformers"):
+            trainer.remove_callback(callback)
