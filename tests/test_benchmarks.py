@@ -12,7 +12,15 @@ from benchmarks.harness import decimal, table
 from src.utils.numbers import grouped
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = ["components.py", "emotion.py", "presets.py", "tokenizer.py"]
+PROGRAMS = [
+    "components.py",
+    "emotion.py",
+    "presets.py",
+    "tokenizer.py",
+    "train_memory.py",
+    "train_quality.py",
+    "train_throughput.py",
+]
 
 
 def test_every_program_is_in_the_list():

@@ -524,6 +524,16 @@ def test_batch_decisions_are_the_same_wherever_the_run_is_split(split):
     assert second.state_dict() == whole.state_dict()
 
 
+def test_batch_changed_by_a_stage_is_not_undone_by_a_resume():
+    callback = dynamic()
+    event(callback, "on_train_begin", 0)
+    callback.sampler.rows_per_step = 32
+    resumed = through_json(callback, dynamic())
+    resumed.sampler.rows_per_step = 32
+    event(resumed, "on_train_begin", 1)
+    assert resumed.sampler.rows_per_step == 32
+
+
 def test_batch_needs_enough_observations_and_ignores_skipped_updates():
     callback = dynamic()
     event(callback, "on_train_begin", 0)

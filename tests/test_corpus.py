@@ -19,7 +19,7 @@ from src.models.tokenizer import LunaTokenizer
 from src.training import corpus_cache, corpus_reading
 from src.training.corpus import CorpusDataset, CorpusOptions, corpus_is_large, prepare_corpus
 from src.training.corpus_reading import Block, CorpusReport, DigestSet, Selection, iter_blocks
-from src.training.corpus_rows import RowFiles, id_type, pack_rows, write_rows
+from src.training.corpus_rows import RowFiles, RowLayout, id_type, pack_rows, write_rows
 from src.training.examples import Example, build_examples
 from src.training.packing import IGNORED, PackedDataset
 from src.utils.documents import Document
@@ -133,6 +133,24 @@ def test_rows_look_like_those_of_the_packed_dataset(tokenizer, tmp_path):
         dataset[len(dataset)]
 
 
+@pytest.mark.parametrize("with_emotion,with_persona", [(True, True), (False, True)])
+def test_vectors_follow_each_example_as_in_memory(tokenizer, tmp_path, with_emotion, with_persona):
+    path = tmp_path / "falas.txt"
+    talk = "Usuário: Estou muito triste.\nLuna: Sinto muito.\nUsuário: Que alegria!\nLuna: Que bom!"
+    path.write_text(f"[PERSONA] formal\n{talk}\n---\nUsuário: Oi\nLuna: Olá", encoding="utf-8")
+    options = CorpusOptions(with_emotion=with_emotion, with_persona=with_persona, workers=1)
+    dataset = prepare_corpus(path, tokenizer, 200, tmp_path / "c", options)
+    examples = build_examples(documents_of(path), tokenizer, 200, with_emotion=with_emotion)
+    packed = PackedDataset(examples, 200, tokenizer.eos_id, with_emotion, with_persona)
+    assert len(dataset) == len(packed)
+    emotions = 0
+    for mine, other in ((dataset[i], packed[i]) for i in range(len(packed))):
+        assert mine.keys() == other.keys() and mine["persona"].any()
+        assert all(torch.equal(mine[name], other[name]) for name in other)
+        emotions += "emotion" in mine and bool(mine["emotion"].any())
+    assert (emotions > 0) == with_emotion
+
+
 def test_packing_by_blocks_fills_almost_as_well_as_all_at_once(
     data, tokenizer, tmp_path, monkeypatch
 ):
@@ -170,7 +188,7 @@ def test_text_split_in_pieces_loses_nothing(tmp_path, tokenizer):
 
 def test_large_vocabulary_uses_wider_ids():
     assert (id_type(1 << 16), id_type((1 << 16) + 1)) == ("uint16", "uint32")
-    columns = pack_rows([Example([70_000, 1], [False, True])], 4, 1, "uint32")
+    columns = pack_rows([Example([70_000, 1], [False, True])], RowLayout(4, 1, "uint32"))
     assert columns["ids"].tolist() == [[70_000, 1, 1, 1]]
     assert columns["learn"].tolist() == [[False, True, False, False]]
 
@@ -183,8 +201,10 @@ def test_unknown_persona_is_reported_and_the_known_dress_the_conversation():
         Document("b", "f:2", messages=talk, persona="pirata"),
     ]
     (block,) = iter_blocks(documents, 1000, report)
-    assert block.chats[0][0]["content"] == PERSONAS["formal"].system_prompt
-    assert block.chats[1] == talk
+    formal, own = block.chats
+    assert formal[0][0]["content"] == PERSONAS["formal"].system_prompt
+    assert formal[1] == PERSONAS["formal"].vector
+    assert own[0] == talk
     assert [where for where, _ in report.bad_records] == ["f:2"]
 
 
@@ -314,6 +334,7 @@ def test_everything_that_decides_the_rows_is_in_the_key(data, tokenizer, monkeyp
     other = LunaTokenizer(config).train(SENTENCES * 3)
     keys = [key(), key(tokenizer=other), key(length=L + 1), key(sha="1"), key(seed=1)]
     keys += [key(valid_fraction=0.1), key(held_out=["x"]), key(max_file_mb=1), key(personas={})]
+    keys += [key(with_emotion=True), key(with_persona=True)]
     monkeypatch.setattr(corpus_cache, "FORMAT_VERSION", 99)
     keys.append(key())
     assert len(set(keys)) == len(keys)
@@ -404,7 +425,7 @@ def test_killed_while_tokenizing_leaves_no_process_and_the_next_run_works(
         from src.models.tokenizer import LunaTokenizer
         from src.training import corpus, corpus_cache, corpus_rows
         corpus_cache.block_chars = lambda length: 4000
-        def stuck(block, tokenizer, context):
+        def stuck(*arguments):
             print("PID", os.getpid(), flush=True)
             time.sleep(600)
         corpus_rows.block_examples = stuck
@@ -480,7 +501,7 @@ def test_shortened_exchanges_are_counted_once(tokenizer, tmp_path, caplog):
 
 
 def test_blocks_survive_the_disk(tmp_path):
-    block = Block(["é 🌊\u2028\n"], [[{"role": "user", "content": '"'}]])
+    block = Block(["é 🌊\u2028\n"], [([{"role": "user", "content": '"'}], (0.5, -1.0))])
     assert Block.read(block.write(tmp_path / "b.json")) == block
 
 
@@ -511,8 +532,9 @@ def test_forked_workers_do_not_hang_and_the_home_folder_is_left_alone(data, toke
 
 
 def test_blocks_without_examples_give_no_rows(tokenizer, tmp_path):
+    layout = RowLayout(L, tokenizer.eos_id, "uint16", with_emotion=True)
     blocks = [Block(), Block([SENTENCES[0]]), Block()]
     files = [block.write(tmp_path / f"{n}.json") for n, block in enumerate(blocks)]
-    rows = RowFiles(write_rows(files, tmp_path, tokenizer, L, workers=1))
+    rows = RowFiles(write_rows(files, tmp_path, tokenizer, layout, workers=1))
     assert len(rows) == rows.total("shortened") + 1
-    assert write_rows(files[:1], tmp_path, tokenizer, L, workers=1) == []
+    assert write_rows(files[:1], tmp_path, tokenizer, layout, workers=1) == []

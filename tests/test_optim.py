@@ -83,13 +83,17 @@ def test_optimizer_state_survives_saving():
 
 
 def test_groups_cover_every_weight_once_each_at_its_pace():
-    model = make_model(tiny_config(use_state_space=True, use_moe=True, use_hypernet=True))
-    matrix, table, vector, slow = parameter_groups(model, 1e-2, 0.1, ssm_lr_scale=0.1)
+    switches = {"use_state_space": True, "use_moe": True, "use_hypernet": True}
+    model = make_model(tiny_config(**switches, tie_word_embeddings=False))
+    groups = parameter_groups(model, 1e-2, 0.1, ssm_lr_scale=0.1, head_lr_scale=0.5)
+    matrix, table, vector, slow, head = groups
     names = {id(p): name for name, p in model.named_parameters()}
-    ids = [id(p) for group in (matrix, table, vector, slow) for p in group["params"]]
+    ids = [id(p) for group in groups for p in group["params"]]
     assert sorted(ids) == sorted(names)
     recurrence = {id(p) for layer in model.state_space_layers for p in (layer.A, layer.B)}
     assert {id(p) for p in slow["params"]} == recurrence
+    assert [names[id(p)] for p in head["params"]] == ["model.lm_head.weight"]
+    assert head["lr"] == pytest.approx(5e-3)
     assert slow["lr"] == pytest.approx(1e-3) and slow["weight_decay"] == 0
     assert matrix["muon"] and matrix["lr"] == pytest.approx(1e-2 * MUON_LR_RATIO)
     tables = {names[id(p)].split(".")[-2] for p in table["params"]}

@@ -20,6 +20,7 @@ from src.chat.prompting import (
 from src.config.config import MODES, Config
 from src.config.options import quoted, with_floats
 from src.config.personas import Persona, Sampling, get_persona, load_personas
+from src.models.emotion import read_emotion
 from src.models.luna_model import LunaModel
 from src.models.tokenizer import LunaTokenizer
 from src.utils.errors import ContextLengthError, LunaError, UsageError
@@ -155,7 +156,7 @@ class LunaChat:
         turns = [*normalize_history(history), {"role": "user", "content": prompt}]
         ids = self._prompt(turns)
         stream = self.last_stream = AnswerStream(self.tokenizer, on_text)
-        self._generate(ids, stream)
+        self._generate(ids, stream, self._conditions(prompt))
         return stream.text
 
     def _prompt(self, turns: list[Message]) -> list[int]:
@@ -190,8 +191,19 @@ class LunaChat:
             content += f"\n\nContexto: {self.context.strip()}"
         return {"role": "system", "content": content}
 
+    def _conditions(self, prompt: str) -> dict[str, torch.Tensor]:
+        """Os vetores com que o modelo foi treinado: a emoção da fala e a persona."""
+        config, found = self.model.config, {}
+        if config.emotional_routing:
+            found["emotion"] = torch.tensor([read_emotion(prompt).vector], device=self.device)
+        if config.use_hypernet:
+            found["persona"] = torch.tensor([self.persona.vector], device=self.device)
+        return found
+
     @torch.inference_mode()
-    def _generate(self, ids: list[int], stream: AnswerStream) -> None:
+    def _generate(
+        self, ids: list[int], stream: AnswerStream, conditions: dict[str, torch.Tensor]
+    ) -> None:
         settings = self._settings(self.model.config.n_positions - len(ids))
         if self.config.chat.seed is not None:
             torch.manual_seed(self.config.chat.seed)

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     if args.train_data:
         from src.training.records import remember_data
 
-        remember_data(folder, args.train_data, args.valid_data)
+        remember_data(folder, [*earlier, *args.train_data], args.valid_data)
     summary.notes = []
     for line in summary.lines():
         say(args, line)
@@ -226,7 +226,7 @@ def read_data(args: argparse.Namespace, config: Config, folder: Path) -> tuple[A
         say(args, "Sem --train_data: usando os dados de exemplo que vêm com o LunaGPT.")
         train_patterns = [str(bundled_data() / "train")]
         valid_patterns = valid_patterns or [str(bundled_data() / "valid" / "*.txt")]
-    elif is_large(train_patterns):
+    elif is_large(config, train_patterns):
         return read_corpus(args, config, folder, train_patterns, valid_patterns)
     train = read_texts(args, config, train_patterns)
     if valid_patterns:
@@ -240,12 +240,12 @@ def read_data(args: argparse.Namespace, config: Config, folder: Path) -> tuple[A
     return train, valid
 
 
-def is_large(patterns: list[str]) -> bool:
+def is_large(config: Config, patterns: list[str]) -> bool:
     """Se os textos passam do que se guarda inteiro na memória."""
     from src.training.corpus import corpus_is_large
     from src.utils.file_utils import expand_patterns
 
-    return corpus_is_large(expand_patterns(patterns))
+    return corpus_is_large(expand_patterns(patterns), config.training.corpus_mb)
 
 
 def read_corpus(
@@ -253,28 +253,36 @@ def read_corpus(
 ) -> tuple[Any, list[Any]]:
     """As linhas de um corpus grande, tokenizadas uma vez e lidas do disco."""
     from src.config.personas import load_personas
-    from src.models.luna_model import ModelConfig
     from src.models.tokenizer import LunaTokenizer
+    from src.training.conditions import conditions_of
     from src.training.corpus import CorpusOptions, prepare_corpus
+    from src.training.trainer import LunaTrainer
 
     quiet_libraries()
     held_out = read_texts(args, config, valid) if valid else []
     training = config.training
+    trainer = LunaTrainer(args.model, config, option(args.device, "auto"), False)
     options = CorpusOptions(
         valid_fraction=0.0 if held_out else training.valid_fraction,
         seed=training.seed,
         held_out=held_out,
         max_file_mb=option(args.max_file_mb, training.max_file_mb),
         personas=load_personas(config.paths.personas_file),
+        show_progress=not (args.quiet or args.json),
+        **conditions_of(trainer.model.config)._asdict(),
     )
     corpus = prepare_corpus(
         patterns,
         LunaTokenizer(config).load(folder / "tokenizer"),
-        ModelConfig.from_pretrained(folder).n_positions,
+        trainer.settings.context_length,
         folder / "training" / "cache",
         options,
         lambda line: say(args, line),
     )
+    for line in corpus.report.warnings():
+        print(line, file=sys.stderr)
+    for line in corpus.report.totals():
+        say(args, line)
     return corpus, held_out or list(corpus.valid_texts)
 
 

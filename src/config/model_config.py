@@ -49,6 +49,8 @@ class ModelConfig(GPT2Config):
         max_extra_layers, growth_threshold: teto de camadas que a rede pode ganhar e a melhora
             mínima da perda (em nats) abaixo da qual ela cresce.
         extra_layers: quantas camadas já cresceram (estado salvo, não escolha).
+        origin: de onde vêm os pesos (estado salvo, não escolha): ``random``, novos; ``bigram``,
+            novos que partiram das contagens de pares; ``trained``, treinados ou de uma base.
 
     Erros:
         ConfigError: valor fora do que se aceita, com o campo, o valor e o esperado.
@@ -84,6 +86,7 @@ class ModelConfig(GPT2Config):
     max_extra_layers: int = 2
     growth_threshold: float = 0.01
     extra_layers: int = 0
+    origin: str = "trained"
 
     def __setattr__(self, name: str, value: Any) -> None:
         try:
@@ -247,6 +250,7 @@ class ModelConfig(GPT2Config):
             "vocab_size": preset.vocab_size,
             "use_state_space": True,
             "use_moe": True,
+            "tie_word_embeddings": False,
         }
         return cls(**(values | changes))
 

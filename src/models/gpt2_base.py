@@ -119,6 +119,7 @@ def from_gpt2(
     config = base_config(base.config, choices or {}, vocab_size=vocab_size, **ids)
     model = LunaModel.from_scratch(config)
     _copy_weights(base, model)
+    model.config.origin = "trained"
     return model
 
 

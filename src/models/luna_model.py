@@ -332,6 +332,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         model_config = copy.deepcopy(config.model if isinstance(config, Config) else config)
         if use_lightweight:
             model_config = model_config.lightweight()
+        model_config.origin = "random"
         model = cls(model_config)
         model.eval()
         return model

@@ -143,7 +143,8 @@ class StateSpaceLayer(nn.Module):
             return bounded_transition(self.A)
         if self.A.is_inference():
             return bounded_transition(self.A)
-        key = (self.A.data_ptr(), self.A._version, self.A.dtype, self.A.device)
+        mode = torch.is_inference_mode_enabled()  # o que nasce nele não serve ao gradiente
+        key = (self.A.data_ptr(), self.A._version, self.A.dtype, self.A.device, mode)
         if self._bounded is None or self._bounded[0] != key:
             with torch.no_grad():
                 self._bounded = (key, bounded_transition(self.A))

@@ -63,6 +63,12 @@ class DynamicBatchSizeCallback(ResumableCallback):
         """O tamanho de lote que o ruído pede, em linhas, pela média móvel."""
         return NoiseEstimate(self.signal, self.noise).rows
 
+    def state_dict(self) -> dict[str, Any]:
+        """O estado, com as linhas de agora: outros (os estágios) também as mudam."""
+        if self.rows_per_step is not None and self.sampler is not None:
+            self.rows_per_step = self.sampler.rows_per_step
+        return super().state_dict()
+
     def observe(self, small_sq: float, big_sq: float, small_rows: float, big_rows: float) -> None:
         """Conta uma atualização.
 
@@ -87,7 +93,7 @@ class DynamicBatchSizeCallback(ResumableCallback):
         """Guarda o lote inicial; num treino retomado, repõe o que valia."""
         if self.sampler is None:
             raise LunaError("DynamicBatchSizeCallback sem sampler: passe-o a train_supervised().")
-        if self.rows_per_step is not None:
+        if self.rows_per_step not in (None, self.sampler.rows_per_step):
             self.sampler.rows_per_step = self.rows_per_step
         self.rows_per_step = self.sampler.rows_per_step
         self.first_rows = self.first_rows or self.rows_per_step
@@ -102,7 +108,7 @@ class DynamicBatchSizeCallback(ResumableCallback):
         current = self.sampler.rows_per_step
         most = self.max_rows or 8 * self.first_rows
         rows = next_rows_per_step(current, self.noise_rows, self.min_rows, most)
-        self.rows_per_step = self.sampler.rows_per_step = rows
         if rows != current:
+            self.sampler.rows_per_step = rows
             message = f"Passo {state.global_step}: de {current} para {rows} linhas por atualização."
             self.tell("batch", message, rows_per_step=rows)

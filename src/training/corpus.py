@@ -97,15 +97,20 @@ class CorpusDataset(Dataset):
         return self.tokens / (len(self) * self.length)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """``input_ids``, ``labels`` e ``position_ids``, cada um [L]."""
+        """``input_ids``, ``labels`` e ``position_ids``, cada um [L].
+
+        Se pedidos nas opções, também ``emotion`` [L, 6] e ``persona`` [L, 8].
+        """
         position = index + len(self) if index < 0 else index
         if not 0 <= position < len(self):
             raise IndexError(f"linha {index}: o corpus tem {len(self)}")
-        ids, learn, positions = self._rows.row(position)
+        row = self._rows.row(position)
+        ids, learn, positions = row.pop("ids"), row.pop("learn"), row.pop("positions")
         return {
             "input_ids": torch.from_numpy(ids),
             "labels": torch.from_numpy(np.where(learn, ids, IGNORED)),
             "position_ids": torch.from_numpy(positions),
+            **{name: torch.from_numpy(vectors) for name, vectors in row.items()},
         }
 
     @property

@@ -30,7 +30,7 @@ from src.training.corpus_reading import (
     iter_blocks,
     read_documents,
 )
-from src.training.corpus_rows import RowFiles, write_rows
+from src.training.corpus_rows import RowFiles, RowLayout, id_type, write_rows
 from src.utils import atomic_io
 from src.utils.dedup import text_digest
 from src.utils.documents import Document
@@ -58,6 +58,8 @@ class CorpusOptions:
         held_out: textos de validação já escolhidos; os iguais saem do treino.
         max_file_mb: tamanho máximo dos arquivos que não se leem aos poucos (PDF, DOCX, JSON...).
         personas: as que existem.
+        with_emotion, with_persona: os vetores que as linhas trazem
+            (``conditions.conditions_of(config)``).
         workers: processos que tokenizam; ``None``: um por núcleo, até ``MAX_WORKERS``. Não muda as
             linhas.
         show_progress: mostra barras em stderr, se for um terminal.
@@ -68,6 +70,8 @@ class CorpusOptions:
     held_out: Sequence[str] = ()
     max_file_mb: float = 200.0
     personas: Personas = field(default_factory=lambda: PERSONAS)
+    with_emotion: bool = False
+    with_persona: bool = False
     workers: int | None = None
     show_progress: bool = True
 
@@ -104,7 +108,8 @@ def corpus_key(
         "files": [[Path(s["file"]).suffix.lower(), s["sha256"], s["bytes"]] for s in sources],
         "tokenizer": saved,
         "length": length,
-        "personas": {name: p.system_prompt for name, p in sorted(options.personas.items())},
+        "personas": {n: [p.system_prompt, p.vector] for n, p in sorted(options.personas.items())},
+        "vectors": [options.with_emotion, options.with_persona],
         "valid_fraction": options.valid_fraction,
         "seed": options.seed,
         "held_out": sorted(text_digest(text) for text in options.held_out),
@@ -165,6 +170,11 @@ def build(
         f"{counted(workers, 'processo', 'processos')}. Repetições quase idênticas não são "
         "procuradas neste tamanho; as idênticas, sim."
     )
+    kind, vectors = id_type(tokenizer.get_vocab_size()), (
+        options.with_emotion,
+        options.with_persona,
+    )
+    layout = RowLayout(length, tokenizer.eos_id, kind, *vectors)
     report = CorpusReport()
     fraction = min(options.valid_fraction, VALID_CHARS / max(size, 1))
     selection = Selection(report, fraction, options.seed, options.held_out)
@@ -179,7 +189,7 @@ def build(
         files = [b.write(spool / f"{number:06d}.json") for number, b in enumerate(blocks)]
         shards: list[Path] = []
         if files:
-            shards = write_rows(files, staging, tokenizer, length, workers, options.show_progress)
+            shards = write_rows(files, staging, tokenizer, layout, workers, options.show_progress)
         shutil.rmtree(spool)
         _note(selection, report)
         _write_valid(staging, selection.valid)

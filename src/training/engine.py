@@ -30,6 +30,8 @@ from src.utils.processes import world_size
 
 logger = logging.getLogger(__name__)
 
+#: A projeção que já partiu das contagens anda devagar: um lote sabe menos que o corpus inteiro.
+STARTED_HEAD_SCALE = 0.15
 MAX_SKIPPED = 3  # atualizações seguidas com gradiente não finito
 OUT_OF_MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 
@@ -79,8 +81,13 @@ class LunaHFTrainer(Trainer):
     def fresh_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Um otimizador novo, do tipo e com os números deste treino."""
         target: Any = model if model is not None else self.model
+        started = getattr(target.config, "origin", "") == "bigram"
         return build_optimizer(
-            target, self.args.learning_rate, self.args.weight_decay, self.ssm_lr_scale
+            target,
+            self.args.learning_rate,
+            self.args.weight_decay,
+            self.ssm_lr_scale,
+            STARTED_HEAD_SCALE if started else 1.0,
         )
 
     def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
@@ -143,7 +150,7 @@ class LunaHFTrainer(Trainer):
             total += loss.detach()
             if self.observe_noise is not None and start == 0 and not last:
                 share = float(learned_tokens(part) / items)
-                first = squared_norm(model) / share**2
+                first = squared_norm(model) / share**2 if share else None
         if first is not None and self.observe_noise is not None:
             self.observe_noise(first, squared_norm(model), self.micro_rows, rows)
         return total

@@ -21,7 +21,17 @@ from src.utils.errors import LunaError
 #: Matrizes da recorrência: um passo grande nelas muda a memória de toda a sequência.
 SLOW_SUFFIXES = (".ssm.A", ".ssm.B")
 #: Matrizes que não são transformações entre camadas: tabelas, roteadores e redes geradoras.
-ADAMW_PARTS = (".wte.", ".wpe.", "lm_head.", ".router.", ".emotion_bias.", ".hyper.", ".context.")
+ADAMW_PARTS = (
+    ".lora_",
+    ".wte.",
+    ".wpe.",
+    "lm_head.",
+    ".router.",
+    ".emotion_bias.",
+    ".hyper.",
+    ".context.",
+)
+KINDS = ("matrix", "table", "vector", "slow", "head")
 MUON_LR_RATIO = 10.0  # taxa do Muon / taxa do AdamW
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coeficientes de Jordan et al.
 NEWTON_SCHULZ_STEPS = 5
@@ -117,19 +127,24 @@ class MuonAdamW(torch.optim.Optimizer):
 
 
 def parameter_groups(
-    model: nn.Module, learning_rate: float, weight_decay: float, ssm_lr_scale: float = 0.1
+    model: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    ssm_lr_scale: float = 0.1,
+    head_lr_scale: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Separa os parâmetros treináveis em grupos.
 
     - matrizes das camadas: Muon, a ``MUON_LR_RATIO`` vezes a taxa;
     - tabelas de embeddings, roteadores e redes geradoras: AdamW, com decaimento;
     - vieses, normalizações e D do SSM: AdamW, sem decaimento;
-    - A e B do SSM: AdamW, sem decaimento, a ``ssm_lr_scale`` da taxa.
+    - A e B do SSM: AdamW, sem decaimento, a ``ssm_lr_scale`` da taxa;
+    - projeção de saída própria: AdamW, com decaimento, a ``head_lr_scale`` da taxa.
 
-    Há sempre os quatro, cada um com o seu ``kind``, mesmo os vazios: o que crescer durante o treino
+    Há sempre os cinco, cada um com o seu ``kind``, mesmo os vazios: o que crescer durante o treino
     acha o seu lugar sem que o otimizador ou o agendador mudem de forma (``add_parameters``).
     """
-    kinds: dict[str, list[nn.Parameter]] = {"matrix": [], "table": [], "vector": [], "slow": []}
+    kinds: dict[str, list[nn.Parameter]] = {name: [] for name in KINDS}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             kinds[_kind(name, parameter)].append(parameter)
@@ -149,6 +164,12 @@ def parameter_groups(
             "params": kinds["slow"],
             "lr": rate * ssm_lr_scale,
             "weight_decay": 0.0,
+        },
+        {
+            "kind": "head",
+            "params": kinds["head"],
+            "lr": rate * head_lr_scale,
+            "weight_decay": decay,
         },
     ]
 
@@ -185,11 +206,19 @@ def _kind(name: str, parameter: nn.Parameter) -> str:
         return "slow"
     if parameter.dim() != 2:
         return "vector"
+    if name.endswith("lm_head.weight"):
+        return "head"
     return "table" if any(part in name for part in ADAMW_PARTS) else "matrix"
 
 
 def build_optimizer(
-    model: nn.Module, learning_rate: float, weight_decay: float, ssm_lr_scale: float = 0.1
+    model: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    ssm_lr_scale: float = 0.1,
+    head_lr_scale: float = 1.0,
 ) -> MuonAdamW:
     """O otimizador padrão de Luna sobre os parâmetros treináveis de ``model``."""
-    return MuonAdamW(parameter_groups(model, learning_rate, weight_decay, ssm_lr_scale))
+    return MuonAdamW(
+        parameter_groups(model, learning_rate, weight_decay, ssm_lr_scale, head_lr_scale)
+    )

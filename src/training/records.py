@@ -15,6 +15,7 @@ from typing import Any
 
 from src.models.luna_model import LunaModel
 from src.models.model_files import read_json
+from src.training.corpus import CorpusDataset
 from src.training.summary import TrainingSummary
 from src.utils import atomic_io
 from src.utils.hashes import file_sha256
@@ -78,7 +79,7 @@ def record_training(
     model: LunaModel,
     summary: TrainingSummary,
     arguments: Any,
-    texts: Sequence[str],
+    texts: Any,
 ) -> None:
     """Grava o manifesto, o resumo e o cartão do modelo depois de um treino."""
     names = "num_train_epochs per_device_train_batch_size gradient_accumulation_steps learning_rate"
@@ -86,8 +87,8 @@ def record_training(
     manifest = {
         "version": MANIFEST_VERSION,
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "texts": len(texts),
-        "files": data_sources(texts),
+        "texts": texts.documents if isinstance(texts, CorpusDataset) else len(texts),
+        "files": texts.sources if isinstance(texts, CorpusDataset) else data_sources(texts),
         "licence_note": LICENCE_NOTE,
         "seed": arguments.seed,
         "arguments": chosen,

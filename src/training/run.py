@@ -21,6 +21,7 @@ from src.models.luna_model import LunaModel
 from src.models.tokenizer import LunaTokenizer
 from src.training import checkpoints
 from src.training.batch_callback import DynamicBatchSizeCallback
+from src.training.bigrams import can_start, count_pairs, passes_for, start_from_bigrams
 from src.training.callbacks import (
     CheckpointCallback,
     GrowthCallback,
@@ -36,7 +37,7 @@ from src.training.monitoring import SamplesCallback
 from src.training.plan import TrainingPlan, probe, steps_in, total_seconds
 from src.training.progress import MetricsCallback, ProgressCallback
 from src.training.request import Request
-from src.training.run_file import RunFile, data_fingerprint
+from src.training.run_file import RunFile, data_fingerprint, new_run_id
 from src.training.stages import Stage
 from src.training.stream import StreamStage, TrainingStream
 from src.training.tracking import tracking_callbacks
@@ -65,7 +66,8 @@ class RunOptions:
 
     micro_rows: linhas por ida e volta, neste processo. schedule: ``kind`` e ``decay_fraction`` do
     plano da taxa, ou ``None`` quando é o do transformers. minutes: o que se pediu em
-    ``--max_minutes``. low_precision: contas em bf16.
+    ``--max_minutes``. low_precision: contas em bf16. start_passes: passadas da partida por bigramas
+    (``src/training/bigrams.py``); ``None`` deixa a escolha para quem treina.
     """
 
     arguments: dict[str, Any]
@@ -77,6 +79,7 @@ class RunOptions:
     schedule: dict[str, Any] | None = None
     warmup_fraction: float = 0.0
     minutes: float | None = None
+    start_passes: int | None = None
 
 
 @dataclass
@@ -141,6 +144,7 @@ class TrainingRun:
         self.base_save_id, self.stage_list = base_save_id, stages
         self.plan: TrainingPlan | None = None
         self.stage_results: list[StageResult] = []
+        self.run_id = record.run if record is not None else new_run_id()
         seed = options.arguments["seed"]
         self.stream = TrainingStream(
             [_stream_stage(item) for item in stages], seed, process_rank(), world_size()
@@ -150,6 +154,7 @@ class TrainingRun:
         self.watcher = _StageWatcher(self)
         self.callbacks = self._own_callbacks(list(callbacks))
         self.trainer = self._build()
+        self._begin()
         self._settle_steps(record)
         self.record = record or self._new_record()
 
@@ -206,20 +211,43 @@ class TrainingRun:
         for name in ("PrinterCallback", "ProgressCallback"):
             _drop_callback(trainer, name)
         dynamic = [c for c in self.callbacks if isinstance(c, DynamicBatchSizeCallback)]
-        if dynamic:
+        if dynamic and world_size() == 1:  # com vários, a primeira parte é só deste processo
             trainer.observe_noise = dynamic[0].observe
+            trainer.micro_rows = max(1, min(trainer.micro_rows, self.stream.rows_per_step // 2))
         return trainer
 
+    def _begin(self) -> None:
+        """A linha que abre um treino nas métricas; o retomado escreve a sua quando volta."""
+        if self.resume is None:
+            names = [stage.name for stage in self.stream.stages if stage.name]
+            self.metrics.event("start", 0, run=self.run_id, stages=names)
+
     def _settle_steps(self, record: RunFile | None) -> None:
-        """Fixa o número de passos: o guardado, o pedido em minutos (pela sondagem), ou o dado."""
+        """Fixa o número de passos, o guardado, o dado, ou o que cabe nos minutos; e faz a partida.
+
+        A partida por bigramas gasta do mesmo tempo: os passos são os que cabem no que sobrar.
+        """
+        options, began = self.options, time.perf_counter()
         if record is not None:
             for stage, saved in zip(self.stream.stages, record.stages):
                 stage.steps = saved["steps"]
-        elif self.options.minutes is not None or self.monitor.show_progress:
-            measured = probe(self.trainer)
-            if self.options.minutes is not None:
-                self._fit_minutes(steps_in(self.options.minutes, measured.seconds_per_step))
-            self.plan = self._plan(measured.seconds_per_step, measured.memory_gb)
+            if self.resume is None:
+                self._start(options.start_passes or 0)
+        else:
+            measured = None
+            if options.minutes is not None or self.monitor.show_progress:
+                measured = probe(self.trainer)
+                began = time.perf_counter()
+            if options.minutes is not None and measured is not None:
+                self._fit_minutes(steps_in(options.minutes, measured.seconds_per_step))
+            if options.start_passes is None:
+                options.start_passes = self._passes()
+            self._start(options.start_passes)
+            if options.minutes is not None and measured is not None:
+                left = options.minutes - (time.perf_counter() - began) / 60
+                self._fit_minutes(steps_in(left, measured.seconds_per_step))
+            if measured is not None:
+                self.plan = self._plan(measured.seconds_per_step, measured.memory_gb)
         total = self.stream.total_steps
         arguments: Any = self.trainer.args
         arguments.max_steps = total
@@ -234,6 +262,30 @@ class TrainingRun:
                 "scales": [[end, scale] for end, scale in zip(ends, scales)],
                 **self.options.schedule,
             }
+
+    def _passes(self) -> int:
+        """Passadas da partida por bigramas; 0 num modelo que não é novo."""
+        model = _inner(self.model)
+        if has_lora(self.model) or not can_start(model):
+            return 0
+        tokens = sum(s.steps * s.rows_per_step * s.tokens_per_row for s in self.stream.stages)
+        active = (
+            model.parameter_count(active_only=True) - model.config.vocab_size * model.config.n_embd
+        )
+        return passes_for(tokens, active, model.config.vocab_size, model.config.n_embd)
+
+    def _start(self, passes: int) -> None:
+        """A partida por bigramas, sobre as linhas do último trecho (o currículo as tem todas)."""
+        model: Any = _inner(self.model)
+        if passes < 1 or not can_start(model):
+            return
+        self.monitor.announce("Contando os pares de tokens, para o modelo não partir do zero...")
+        model.to("cpu")
+        counts = count_pairs(self.stream.stages[-1].rows, model.config.vocab_size)
+        seed = self.options.arguments["seed"]
+        nats = start_from_bigrams(model, counts, passes, seed, self.options.low_precision)
+        model.to(self.trainer.args.device)
+        self.metrics.event("bigrams", 0, passes=passes, loss=nats)
 
     def _fit_minutes(self, steps: int) -> None:
         """Reparte ``steps`` entre os trechos na proporção que tinham."""
@@ -263,6 +315,7 @@ class TrainingRun:
 
     def _new_record(self) -> RunFile:
         return RunFile(
+            run=self.run_id,
             options=asdict(self.options),
             request=asdict(self.request),
             stages=[
@@ -292,7 +345,8 @@ class TrainingRun:
         loss, interruption = None, None
         first = self.step if self.resume is None else checkpoints.read_state(self.resume)["step"]
         try:
-            loss = float(self.trainer.train().training_loss)
+            if not self._had_stopped():
+                loss = float(self.trainer.train().training_loss)
         except KeyboardInterrupt as error:
             interruption = error
         finally:
@@ -308,6 +362,13 @@ class TrainingRun:
             plan=self.plan,
             stages=self.stage_results,
         )
+
+    def _had_stopped(self) -> bool:
+        """Se o treino por retomar já tinha parado por não melhorar: só falta gravar o modelo."""
+        if self.resume is None:
+            return False
+        states = checkpoints.read_state(self.resume)["callbacks"]
+        return bool(states.get("EarlyStoppingCallback", {}).get("stopped_because"))
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -378,15 +439,12 @@ class _Resumer(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Escreve ``start`` ou volta ao checkpoint."""
+        """Volta ao checkpoint, ou anota quantos passos serão."""
         run = self.run
         if run.resume is not None:
             run.restore()
         else:
-            names = [stage.name for stage in run.stream.stages if stage.name]
-            run.metrics.event(
-                "start", 0, run=run.record.run, max_steps=args.max_steps, stages=names
-            )
+            run.metrics.event("planned", 0, max_steps=args.max_steps)
         control.should_training_stop |= state.global_step >= args.max_steps
 
     def on_step_end(

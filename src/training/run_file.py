@@ -21,6 +21,11 @@ VERSION = 1
 SAMPLED_ROWS = 64  # linhas que entram na impressão digital dos dados
 
 
+def new_run_id() -> str:
+    """Um identificador novo de treino."""
+    return uuid.uuid4().hex[:12]
+
+
 @dataclass
 class RunFile:
     """Um treino, como está em disco.
@@ -37,7 +42,7 @@ class RunFile:
     data: str
     base_save_id: str | None
     command: dict[str, Any] = field(default_factory=dict)
-    run: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    run: str = field(default_factory=new_run_id)
     started: float = field(default_factory=time.time)
     finished: bool = False
     version: int = VERSION

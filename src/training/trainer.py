@@ -293,6 +293,8 @@ class LunaTrainer:
                 return
             self.model = lora.merge_lora(self.model)
         self.model.eval()
+        if self.model.config.origin == "random":
+            self.model.config.origin = "trained"
         if is_main_process():
             self.model.save(self.folder)
             self._save_id = read_save_id(self.folder)
@@ -426,6 +428,11 @@ class LunaTrainer:
 
     @staticmethod
     def _check_corpus(corpus: CorpusDataset, request: Request) -> None:
+        if corpus.length > request.context:
+            raise UsageError(
+                f"O corpus foi cortado em linhas de {corpus.length} tokens, e o contexto deste "
+                f"treino é de {request.context}. Prepare-o com esse comprimento."
+            )
         if request.stages is not None or request.replay_fraction:
             raise UsageError(
                 f"Um corpus de {len(corpus)} linhas em disco não aceita currículo nem releitura: "
@@ -450,6 +457,7 @@ class LunaTrainer:
             schedule={"kind": "wsd", "decay_fraction": DECAY_FRACTION} if own else None,
             warmup_fraction=warmup,
             minutes=request.max_minutes,
+            start_passes=None if training.bigram_start else 0,
         )
 
     def _low_precision(self, values: dict[str, Any]) -> bool:
@@ -633,7 +641,8 @@ class _Setup:
 def set_dropout(model: torch.nn.Module, probability: float) -> None:
     """Põe ``probability`` em todo dropout do caminho residual (o da atenção fica em zero)."""
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Dropout) and not name.endswith("attn_dropout"):
+        others = name.endswith("attn_dropout") or "lora_dropout" in name
+        if isinstance(module, torch.nn.Dropout) and not others:
             module.p = probability
 
 

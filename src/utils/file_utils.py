@@ -165,7 +165,8 @@ def _text_documents(path: Path, report: LoadReport, segment: bool) -> Iterator[D
     encoding = detect_encoding(path)
     _note_encoding(path, encoding, report)
     with open_text(path, encoding) as stream:
-        kind = detect_format(next((line for line in stream if line.strip("\ufeff \t\n")), ""))
+        pieces = iter(partial(stream.readline, 1 << 16), "")  # uma linha pode ser o arquivo todo
+        kind = detect_format(next((line for line in pieces if line.strip("\ufeff \t\n")), ""))
     independent = kind == "dialogue" and _note_independent(path, encoding, report)
     with open_text(path, encoding) as stream:
         if kind == "dialogue":
