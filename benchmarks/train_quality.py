@@ -25,6 +25,7 @@ Uso::
 """
 
 import argparse
+import contextlib
 import gc
 import json
 import os
@@ -40,10 +41,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # permite rodar o arquivo sem instalar o projeto
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # antes de importar torch (docs/LOG.md)
+with contextlib.redirect_stdout(sys.stderr):  # ele se anuncia em stdout ao ser importado
+    import transformers.trainer
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-import transformers  # noqa: E402
 from torch.optim.lr_scheduler import LambdaLR  # noqa: E402
 from torch.utils.data import Dataset  # noqa: E402
 from transformers import (  # noqa: E402

@@ -14,6 +14,7 @@ As repetições são intercaladas; cada número é a mediana (percentis 10 a 90)
 rodada. A primeira atualização de cada treino fica fora do relógio.
 """
 
+import contextlib
 import copy
 import os
 import statistics
@@ -27,9 +28,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # permite rodar o arquivo sem instalar o projeto
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # antes de importar torch (docs/LOG.md)
+with contextlib.redirect_stdout(sys.stderr):  # ele se anuncia em stdout ao ser importado
+    import transformers.trainer
 
 import torch  # noqa: E402
-import transformers  # noqa: E402
 from torch import Tensor  # noqa: E402
 from transformers import TrainerCallback  # noqa: E402
 

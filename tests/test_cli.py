@@ -704,15 +704,14 @@ def test_ctrl_c_before_anything_was_saved_says_so(trained, monkeypatch, where, w
 def test_ctrl_c_while_measuring_after_the_training_still_says_it_is_saved(trained, monkeypatch):
     from src.training.trainer import LunaTrainer
 
-    measure, calls = LunaTrainer._measure, []
+    measure = LunaTrainer._measure
 
-    def interrupt_second(self, *args):
-        calls.append(args)
-        if len(calls) == 2:
+    def interrupt_after_saving(self, *args):
+        if self.last_summary is not None:
             raise KeyboardInterrupt
         return measure(self, *args)
 
-    monkeypatch.setattr(LunaTrainer, "_measure", interrupt_second)
+    monkeypatch.setattr(LunaTrainer, "_measure", interrupt_after_saving)
     result = trained("train", "--model", "Luna", "--epochs", "0.1", *DATA, *CONFIG)
     assert result.code == 130 and re.search(r"em \d+ passos está salvo", result.err)
 

@@ -215,7 +215,7 @@ def test_chat_reads_the_users_persona_and_the_configuration_wins_over_it(
     personas_file({"professora": PROFESSORA})
     chat = LunaChat(saved_model, config, persona="professora", device="cpu")
     seen = []
-    monkeypatch.setattr(chat, "_generate", lambda ids, stream: seen.append(ids))
+    monkeypatch.setattr(chat, "_generate", lambda ids, stream, conditions: seen.append(ids))
     chat.generate_response("Oi")
     assert PROFESSORA["system_prompt"] in chat.tokenizer.decode(seen[0])
     assert chat.sampling().temperature == 0.3

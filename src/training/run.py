@@ -34,7 +34,8 @@ from src.training.curriculum import StageResult
 from src.training.engine import LunaHFTrainer
 from src.training.lora import has_lora, save_adapter
 from src.training.monitoring import SamplesCallback
-from src.training.plan import TrainingPlan, probe, steps_in, total_seconds
+from src.training.plan import TrainingPlan, steps_in, total_seconds
+from src.training.probe import probe
 from src.training.progress import MetricsCallback, ProgressCallback
 from src.training.request import Request
 from src.training.run_file import RunFile, data_fingerprint, new_run_id
