@@ -497,7 +497,8 @@ def main() -> int:
         args.context, args.rows = 64, 4
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    result = measure(args, prepare(args))
+    with contextlib.redirect_stdout(sys.stderr):  # o Trainer imprime o seu resumo
+        result = measure(args, prepare(args))
     if args.out:
         plot(result, Path(f"{args.out}.svg"))
     show(args, result, f"{machine_line(machine())}\n\n{summarise(result)}")

@@ -88,6 +88,7 @@ class LunaHFTrainer(Trainer):
             self.args.weight_decay,
             self.ssm_lr_scale,
             STARTED_HEAD_SCALE if started else 1.0,
+            self.low_precision,
         )
 
     def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:

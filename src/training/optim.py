@@ -37,13 +37,14 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coeficientes de Jordan et al.
 NEWTON_SCHULZ_STEPS = 5
 
 
-def orthogonalize(matrices: Tensor) -> Tensor:
+def orthogonalize(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Aproxima a matriz ortogonal mais próxima de cada uma em ``matrices`` [n, linhas, colunas].
 
-    Os valores singulares vão para perto de 1 (entre cerca de 0,7 e 1,2), sem calcular SVD.
+    Os valores singulares vão para perto de 1 (entre cerca de 0,7 e 1,2), sem calcular SVD. Em
+    ``dtype`` bf16 a conta é a do Muon original, e mais rápida onde há bf16 em hardware.
     """
     a, b, c = NEWTON_SCHULZ
-    x = matrices.float()
+    x = matrices.to(dtype)
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
@@ -56,7 +57,8 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 class MuonAdamW(torch.optim.Optimizer):
     """Muon nos grupos com ``"muon": True``; AdamW nos demais.
 
-    Cada grupo traz ``params``, ``lr``, ``weight_decay`` e, se for de Muon, ``muon``. O passo
+    Cada grupo traz ``params``, ``lr``, ``weight_decay`` e, se for de Muon, ``muon``, e ``bf16``
+    para fazer a conta nesse tipo. O passo
     de Muon é multiplicado por ``sqrt(max(1, linhas / colunas))``, para que formas diferentes andem
     parecido.
     """
@@ -68,7 +70,7 @@ class MuonAdamW(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
     ) -> None:
-        defaults = {"muon": False, "momentum": momentum, "betas": betas, "eps": eps}
+        defaults = {"muon": False, "bf16": False, "momentum": momentum, "betas": betas, "eps": eps}
         super().__init__(groups, defaults | {"lr": 1e-3, "weight_decay": 0.0})
 
     @torch.no_grad()
@@ -91,7 +93,8 @@ class MuonAdamW(torch.optim.Optimizer):
         for parameter in parameters:
             by_shape[tuple(parameter.shape)].append(parameter)
         for (rows, columns), same in by_shape.items():
-            updates = orthogonalize(torch.stack([self._momentum(p, group) for p in same]))
+            momenta = torch.stack([self._momentum(p, group) for p in same])
+            updates = orthogonalize(momenta, torch.bfloat16 if group["bf16"] else torch.float32)
             rate = group["lr"] * max(1.0, rows / columns) ** 0.5
             for parameter, update in zip(same, updates.unbind(0)):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
@@ -132,6 +135,7 @@ def parameter_groups(
     weight_decay: float,
     ssm_lr_scale: float = 0.1,
     head_lr_scale: float = 1.0,
+    low_precision: bool = False,
 ) -> list[dict[str, Any]]:
     """Separa os parâmetros treináveis em grupos.
 
@@ -156,6 +160,7 @@ def parameter_groups(
             "lr": rate * MUON_LR_RATIO,
             "weight_decay": decay,
             "muon": True,
+            "bf16": low_precision,
         },
         {"kind": "table", "params": kinds["table"], "lr": rate, "weight_decay": decay},
         {"kind": "vector", "params": kinds["vector"], "lr": rate, "weight_decay": 0.0},
@@ -217,8 +222,11 @@ def build_optimizer(
     weight_decay: float,
     ssm_lr_scale: float = 0.1,
     head_lr_scale: float = 1.0,
+    low_precision: bool = False,
 ) -> MuonAdamW:
-    """O otimizador padrão de Luna sobre os parâmetros treináveis de ``model``."""
-    return MuonAdamW(
-        parameter_groups(model, learning_rate, weight_decay, ssm_lr_scale, head_lr_scale)
-    )
+    """O otimizador padrão de Luna sobre os parâmetros treináveis de ``model``.
+
+    low_precision: faz a ortogonalização em bf16.
+    """
+    scales = (ssm_lr_scale, head_lr_scale)
+    return MuonAdamW(parameter_groups(model, learning_rate, weight_decay, *scales, low_precision))
