@@ -102,7 +102,7 @@ class TrainingStream(IterableDataset):
     @property
     def stage(self) -> StreamStage:
         """O trecho atual (o último, se tudo já foi lido)."""
-        return self.stages[min(self.position.stage, len(self.stages) - 1)]
+        return self.stages[self.position.stage]
 
     @property
     def rows_per_step(self) -> int:
@@ -120,11 +120,13 @@ class TrainingStream(IterableDataset):
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         """Os lotes que faltam, a partir de ``position``, que anda a cada um."""
-        while self.position.stage < len(self.stages):
-            if self.position.steps >= self.stage.steps:
+        while True:
+            if self.position.steps < self.stage.steps:
+                yield self._next_batch()
+            elif self.position.stage + 1 < len(self.stages):
                 self.position = Position(self.position.stage + 1, tokens=self.position.tokens)
-                continue
-            yield self._next_batch()
+            else:
+                return
 
     def _next_batch(self) -> dict[str, Tensor]:
         position, stage, count = self.position, self.stage, self.rows_per_step
@@ -158,7 +160,7 @@ class TrainingStream(IterableDataset):
             position = Position(**state)
         except TypeError as error:
             raise LunaError(f"A posição nos dados guardada não é aceita: {error}.") from error
-        if position.stage > len(self.stages):
+        if position.stage >= len(self.stages):
             raise LunaError(
                 f"O checkpoint parou no trecho {position.stage + 1}, e este treino tem "
                 f"{len(self.stages)}: os estágios mudaram. Retome com os mesmos, ou recomece."
