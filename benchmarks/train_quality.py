@@ -68,6 +68,7 @@ from benchmarks.harness import (  # noqa: E402
 )
 from src.config.config import Config  # noqa: E402
 from src.config.model_config import ModelConfig  # noqa: E402
+from src.config.presets import ties_embeddings  # noqa: E402
 from src.evaluation import plots  # noqa: E402
 from src.evaluation.likelihood import Encoded, UnitScores, score  # noqa: E402
 from src.models.luna_model import LunaModel  # noqa: E402
@@ -238,17 +239,18 @@ def train_luna(
     setting: Setting, changes: dict[str, Any], factor: float, seconds: float, seed: int
 ) -> tuple[Any, Timekeeper, int, float]:
     """``LunaTrainer`` com os padrões, e ``changes`` na ModelConfig."""
-    eos = setting.tokenizer.eos_id
+    eos, vocab_size = setting.tokenizer.eos_id, setting.tokenizer.get_vocab_size()
+    characters = sum(len(text) for text in setting.train)
     model_config = ModelConfig.from_preset(
         "mini",
         n_embd=setting.width,
         n_layer=setting.layers,
         n_head=setting.heads,
         n_positions=setting.context,
-        vocab_size=setting.tokenizer.get_vocab_size(),
+        vocab_size=vocab_size,
         bos_token_id=eos,
         eos_token_id=eos,
-        **changes,
+        **{"tie_word_embeddings": ties_embeddings(characters, vocab_size), **changes},
     )
     with tempfile.TemporaryDirectory() as folder:
         config = setting.config

@@ -151,10 +151,11 @@ def test_the_same_seed_gives_the_same_start_and_bf16_a_close_one():
 
 
 def test_passes_follow_the_size_of_the_training_that_comes_after():
-    assert passes_for(0, 10**6, 8192, 256) == 0
-    assert passes_for(2_000, 5 * 10**6, 8192, 256) == 0
-    few = passes_for(150_000, 5 * 10**6, 8192, 256)
-    assert 0 < few < MAX_PASSES == passes_for(10**9, 5 * 10**6, 8192, 256)
+    shape = (5 * 10**6, 8192, 256)
+    assert passes_for(0, 10**7, *shape) == passes_for(2_000, 10**7, *shape) == 0
+    assert 0 < passes_for(150_000, 10**7, *shape) < MAX_PASSES
+    assert passes_for(10**9, 10**7, *shape) == MAX_PASSES
+    assert passes_for(10**9, 100 * 8192 - 1, *shape) == 0  # poucos dados
 
 
 def test_only_a_new_model_with_its_own_output_starts_from_bigrams(tmp_path):

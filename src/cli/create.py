@@ -14,7 +14,7 @@ from src.cli.runner import (
     say,
 )
 from src.config.config import Config, TokenizerConfig
-from src.config.presets import PRESETS
+from src.config.presets import PRESETS, ties_embeddings
 from src.utils.errors import ConfigError, NoDataError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def build(args: argparse.Namespace, config: Config, size: str, texts: list[str],
         config.tokenizer.vocab_size = vocabulary_size(config, size, texts)
         say(args, f"Treinando o tokenizador ({len(texts)} textos)...")
         tokenizer = LunaTokenizer(config).train(texts)
-        model = _from_scratch(config, tokenizer)
+        model = _from_scratch(config, tokenizer, sum(len(text) for text in texts))
     what = f"sobre {args.base}" if args.base else f"tamanho {size}"
     say(args, f"{parameters_text(model.parameter_count())}, {what}.")
 
@@ -152,14 +152,17 @@ def token_ids(tokenizer: Any) -> dict[str, int]:
     }
 
 
-def _from_scratch(config: Config, tokenizer: Any) -> Any:
+def _from_scratch(config: Config, tokenizer: Any, characters: int) -> Any:
     import torch
 
     from src.models.luna_model import LunaModel
 
     torch.manual_seed(config.training.seed)
     vocab_size = tokenizer.get_vocab_size()
-    config.model = config.model.replaced(vocab_size=vocab_size, **token_ids(tokenizer))
+    changes: dict[str, Any] = {"vocab_size": vocab_size} | token_ids(tokenizer)
+    if "tie_word_embeddings" not in config.model_choices:
+        changes["tie_word_embeddings"] = ties_embeddings(characters, vocab_size)
+    config.model = config.model.replaced(**changes)
     return LunaModel.from_scratch(config.model)
 
 

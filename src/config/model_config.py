@@ -250,7 +250,6 @@ class ModelConfig(GPT2Config):
             "vocab_size": preset.vocab_size,
             "use_state_space": True,
             "use_moe": True,
-            "tie_word_embeddings": False,
         }
         return cls(**(values | changes))
 

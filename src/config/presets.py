@@ -36,6 +36,19 @@ def nearest_preset(hidden_size: int) -> Preset:
     return min(PRESETS.values(), key=lambda preset: abs(preset.hidden_size - hidden_size))
 
 
+#: Com menos caracteres por entrada do vocabulário, saída e entrada dividem a tabela (docs/LOG.md).
+TIED_BELOW = 400
+
+
+def ties_embeddings(characters: int, vocab_size: int) -> bool:
+    """Se um modelo novo, de ``characters`` caracteres de texto, deve dividir a tabela com a saída.
+
+    Com muito texto, uma projeção própria aprende mais depressa e permite a partida por bigramas;
+    com pouco, só decora mais.
+    """
+    return characters < TIED_BELOW * vocab_size
+
+
 #: Números do modo leve da referência: `use_lightweight`, `--lightweight`.
 LIGHTWEIGHT_HIDDEN_SIZE = 256
 LIGHTWEIGHT_NUM_LAYERS = 4

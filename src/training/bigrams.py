@@ -42,6 +42,8 @@ MAX_PASSES = 8
 SHARE = 0.08
 #: Uma passada custa isto vezes as suas multiplicações de matrizes: o resto é a softmax.
 SOFTMAX_COST = 1.7
+#: Com menos tokens por entrada do vocabulário, as contagens são ruído decorado (docs/LOG.md).
+MIN_TOKENS_PER_ENTRY = 100
 MAX_TOKENS = 20_000_000  # de um corpus maior, conta-se uma amostra espalhada das linhas
 BATCH = 256  # contextos por atualização
 EMBEDDING_RATE, HEAD_RATE = 1e-2, 5e-3
@@ -121,11 +123,16 @@ def _pieces(rows: Any, max_tokens: int) -> Any:
         yield ids[:-1][learn], ids[1:][learn]
 
 
-def passes_for(training_tokens: float, active_parameters: int, vocab: int, width: int) -> int:
+def passes_for(
+    training_tokens: float, data_tokens: int, active_parameters: int, vocab: int, width: int
+) -> int:
     """Quantas passadas valem a pena antes de um treino de ``training_tokens`` tokens.
 
-    Conta operações, não segundos, para que o mesmo treino seja o mesmo em qualquer máquina.
+    Conta operações, não segundos, para que o mesmo treino seja o mesmo em qualquer máquina. Com
+    poucos dados (``data_tokens``, sem repetição), nenhuma.
     """
+    if data_tokens < MIN_TOKENS_PER_ENTRY * vocab:
+        return 0
     training = 6.0 * training_tokens * active_parameters
     one_pass = 6.0 * vocab * vocab * width * SOFTMAX_COST
     return min(MAX_PASSES, int(SHARE * training / one_pass))

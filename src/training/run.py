@@ -273,7 +273,8 @@ class TrainingRun:
         active = (
             model.parameter_count(active_only=True) - model.config.vocab_size * model.config.n_embd
         )
-        return passes_for(tokens, active, model.config.vocab_size, model.config.n_embd)
+        data = self.stream.stages[-1].rows.tokens
+        return passes_for(tokens, data, active, model.config.vocab_size, model.config.n_embd)
 
     def _start(self, passes: int) -> None:
         """A partida por bigramas, sobre as linhas do último trecho (o currículo as tem todas)."""
