@@ -74,7 +74,7 @@ def append(path: Path, record: dict[str, Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock", timeout=_LOCK_SECONDS):
-            if path.exists() and path.stat().st_size and not _ends_a_line(path):
+            if not ends_a_line(path):
                 line = b"\n" + line
             with open(path, "ab") as stream:
                 stream.write(line)
@@ -84,7 +84,10 @@ def append(path: Path, record: dict[str, Any]) -> None:
         raise storage_error(error, path) from error
 
 
-def _ends_a_line(path: Path) -> bool:
+def ends_a_line(path: Path) -> bool:
+    """Se o que se acrescentar a ``path`` começa uma linha: ele termina uma, é vazio ou não há."""
+    if not path.exists() or not path.stat().st_size:
+        return True
     with open(path, "rb") as stream:
         stream.seek(-1, os.SEEK_END)
         return stream.read(1) == b"\n"

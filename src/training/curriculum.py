@@ -67,6 +67,7 @@ def plan_stages(
     context: int,
     rows_per_step: int,
     fill_id: int,
+    **conditions: bool,
 ) -> list[StagePlan]:
     """O plano de todos os estágios, antes do primeiro passo.
 
@@ -76,7 +77,7 @@ def plan_stages(
         context: o contexto L do treino, para os estágios que não dizem o seu.
         rows_per_step: linhas de L tokens por atualização. Um estágio de contexto menor que não diz
             ``batch_size`` usa mais linhas, para ter os mesmos tokens por atualização.
-        fill_id: o preenchimento das linhas (``PackedDataset``).
+        fill_id, **conditions: os de ``PackedDataset``: o preenchimento e os vetores das linhas.
 
     Erros:
         NoDataError: ``build`` não achou o que aprender.
@@ -88,7 +89,7 @@ def plan_stages(
         if length not in cut:
             cut[length] = build(length)
         chosen = easiest(cut[length], stage.difficulty, stage.by)
-        dataset = PackedDataset(chosen, row_length(chosen, length), fill_id)
+        dataset = PackedDataset(chosen, row_length(chosen, length), fill_id, **conditions)
         rows = stage.batch_size or max(1, round(rows_per_step * context / length))
         rows = min(rows, len(dataset))
         first = plans[-1].end_step if plans else 0

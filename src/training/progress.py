@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from src.evaluation.history import ends_a_line
 from src.utils.numbers import decimal, grouped
 from src.utils.processes import is_main_process
 
@@ -137,10 +138,10 @@ class MetricsCallback(TrainerCallback):
         line = json.dumps(_finite(record), ensure_ascii=False) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "ab+") as stream:
-                if not self.checked and not _ends_a_line(stream):
-                    line = "\n" + line  # uma queda deixou meia linha
-                stream.write(line.encode("utf-8"))
+            if not self.checked and not ends_a_line(self.path):
+                line = "\n" + line  # uma queda deixou meia linha
+            with open(self.path, "a", encoding="utf-8") as stream:
+                stream.write(line)
             self.checked = True
         except OSError as error:
             self.enabled = False
@@ -151,11 +152,3 @@ def _finite(record: dict[str, Any]) -> dict[str, Any]:
     """``record`` sem infinitos e NaN, que não existem em JSON."""
     bad = {k for k, v in record.items() if isinstance(v, float) and not math.isfinite(v)}
     return {key: None if key in bad else value for key, value in record.items()}
-
-
-def _ends_a_line(stream: BinaryIO) -> bool:
-    size = stream.seek(0, 2)
-    if not size:
-        return True
-    stream.seek(size - 1)
-    return stream.read(1) == b"\n"

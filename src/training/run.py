@@ -52,23 +52,13 @@ WARMUP_CAP = 200  # passos de aquecimento, no máximo
 
 
 @dataclass
-class RunStage:
-    """Um trecho: as linhas, quantas por atualização, quantas passadas, e o estágio de currículo."""
-
-    rows: Any
-    rows_per_step: int
-    steps: int
-    stage: Stage | None = None
-
-
-@dataclass
 class RunOptions:
     """O que decide o resultado de um treino, além dos dados e do modelo; vai em ``run.json``.
 
     micro_rows: linhas por ida e volta, neste processo. schedule: ``kind`` e ``decay_fraction`` do
-    plano da taxa, ou ``None`` quando é o do transformers. minutes: o que se pediu em
-    ``--max_minutes``. low_precision: contas em bf16. start_passes: passadas da partida por bigramas
-    (``src/training/bigrams.py``); ``None`` deixa a escolha para quem treina.
+    plano da taxa, ou ``None`` quando é o do transformers. low_precision: contas em bf16.
+    start_passes: passadas da partida por bigramas (``src/training/bigrams.py``); ``None`` deixa a
+    escolha para quem treina.
     """
 
     arguments: dict[str, Any]
@@ -79,7 +69,6 @@ class RunOptions:
     threads: int
     schedule: dict[str, Any] | None = None
     warmup_fraction: float = 0.0
-    minutes: float | None = None
     start_passes: int | None = None
 
 
@@ -127,7 +116,7 @@ class TrainingRun:
         folder: Path,
         model: Any,
         tokenizer: LunaTokenizer,
-        stages: list[RunStage],
+        stages: list[StreamStage],
         options: RunOptions,
         request: Request,
         callbacks: Sequence[TrainerCallback],
@@ -142,14 +131,13 @@ class TrainingRun:
         self.options, self.request = options, request
         self.monitor, self.measure = monitor, measure
         self.first_step, self.resume = first_step, resume
-        self.base_save_id, self.stage_list = base_save_id, stages
+        self.base_save_id = base_save_id
+        self.saved = checkpoints.read_state(resume) if resume is not None else None
         self.plan: TrainingPlan | None = None
         self.stage_results: list[StageResult] = []
         self.run_id = record.run if record is not None else new_run_id()
         seed = options.arguments["seed"]
-        self.stream = TrainingStream(
-            [_stream_stage(item) for item in stages], seed, process_rank(), world_size()
-        )
+        self.stream = TrainingStream(stages, seed, process_rank(), world_size())
         self.metrics = MetricsCallback(folder / "training" / "metrics.jsonl")
         self.progress = ProgressCallback(lambda: self.stream.position.tokens, monitor.show_progress)
         self.watcher = _StageWatcher(self)
@@ -202,7 +190,6 @@ class TrainingRun:
             measure=self.measure,
             on_event=lambda event: self.metrics.event(event, self.step),
             ssm_lr_scale=options.ssm_lr_scale,
-            own_schedule=None,
             low_precision=options.low_precision,
             model=self.model,
             args=arguments,
@@ -224,31 +211,14 @@ class TrainingRun:
             self.metrics.event("start", 0, run=self.run_id, stages=names)
 
     def _settle_steps(self, record: RunFile | None) -> None:
-        """Fixa o número de passos, o guardado, o dado, ou o que cabe nos minutos; e faz a partida.
-
-        A partida por bigramas gasta do mesmo tempo: os passos são os que cabem no que sobrar.
-        """
-        options, began = self.options, time.perf_counter()
-        if record is not None:
+        """Fixa o número de passos (guardado ou escolhido agora), faz a partida e planeja a taxa."""
+        if record is None:
+            self._choose_steps()
+        else:
             for stage, saved in zip(self.stream.stages, record.stages):
                 stage.steps = saved["steps"]
             if self.resume is None:
-                self._start(options.start_passes or 0)
-        else:
-            measured = None
-            if options.minutes is not None or self.monitor.show_progress:
-                measured = probe(self.trainer)
-                began = time.perf_counter()
-            if options.minutes is not None and measured is not None:
-                self._fit_minutes(steps_in(options.minutes, measured.seconds_per_step))
-            if options.start_passes is None:
-                options.start_passes = self._passes()
-            self._start(options.start_passes)
-            if options.minutes is not None and measured is not None:
-                left = options.minutes - (time.perf_counter() - began) / 60
-                self._fit_minutes(steps_in(left, measured.seconds_per_step))
-            if measured is not None:
-                self.plan = self._plan(measured.seconds_per_step, measured.memory_gb)
+                self._start(self.options.start_passes or 0)
         total = self.stream.total_steps
         arguments: Any = self.trainer.args
         arguments.max_steps = total
@@ -256,25 +226,45 @@ class TrainingRun:
             arguments.eval_steps = max(1, total // 8)
         if self.options.schedule is not None:
             warmup = min(round(total * self.options.warmup_fraction), WARMUP_CAP)
-            scales = [item.stage.learning_rate_scale for item in self.stage_list if item.stage]
-            ends = list(itertools.accumulate(stage.steps for stage in self.stream.stages))
+            stages = self.stream.stages
+            scales = [item.stage.learning_rate_scale for item in stages if item.stage]
+            ends = list(itertools.accumulate(item.steps for item in stages))
             self.trainer.own_schedule = {
                 "warmup_steps": warmup,
                 "scales": [[end, scale] for end, scale in zip(ends, scales)],
                 **self.options.schedule,
             }
 
+    def _choose_steps(self) -> None:
+        """Os passos dados, ou os que cabem nos minutos; e a partida por bigramas.
+
+        A partida gasta do mesmo tempo: os passos são os que cabem no que sobrar.
+        """
+        options, minutes = self.options, self.request.max_minutes
+        measured = None
+        if minutes is not None or self.monitor.show_progress:
+            measured = probe(self.trainer)
+        began = time.perf_counter()
+        if minutes is not None and measured is not None:
+            self._fit_minutes(steps_in(minutes, measured.seconds_per_step))
+        if options.start_passes is None:
+            options.start_passes = self._passes()
+        self._start(options.start_passes)
+        if minutes is not None and measured is not None:
+            left = minutes - (time.perf_counter() - began) / 60
+            self._fit_minutes(steps_in(left, measured.seconds_per_step))
+        if measured is not None:
+            self.plan = self._plan(measured.seconds_per_step, measured.memory_gb)
+
     def _passes(self) -> int:
         """Passadas da partida por bigramas; 0 num modelo que não é novo."""
         model = _inner(self.model)
         if has_lora(self.model) or not can_start(model):
             return 0
-        tokens = sum(s.steps * s.rows_per_step * s.tokens_per_row for s in self.stream.stages)
-        active = (
-            model.parameter_count(active_only=True) - model.config.vocab_size * model.config.n_embd
-        )
+        vocab, width = model.config.vocab_size, model.config.n_embd
+        active = model.parameter_count(active_only=True) - vocab * width
         data = self.stream.stages[-1].rows.tokens
-        return passes_for(tokens, data, active, model.config.vocab_size, model.config.n_embd)
+        return passes_for(self.stream.total_tokens, data, active, vocab, width)
 
     def _start(self, passes: int) -> None:
         """A partida por bigramas, sobre as linhas do último trecho (o currículo as tem todas)."""
@@ -299,8 +289,7 @@ class TrainingRun:
         self.stream.stages[-1].steps = left
 
     def _plan(self, seconds_per_step: float, memory_gb: float) -> TrainingPlan:
-        model, stages = _inner(self.model), self.stream.stages
-        tokens = sum(s.steps * s.rows_per_step * s.tokens_per_row for s in stages)
+        model, tokens = _inner(self.model), self.stream.total_tokens
         per_step = tokens / max(self.stream.total_steps, 1)
         return TrainingPlan(
             parameters=model.parameter_count(),
@@ -308,7 +297,7 @@ class TrainingRun:
             trainable=sum(p.numel() for p in self.model.parameters() if p.requires_grad),
             steps=self.stream.total_steps,
             tokens=round(tokens),
-            data_tokens=max(stage.rows.tokens for stage in stages),
+            data_tokens=max(stage.rows.tokens for stage in self.stream.stages),
             tokens_per_second=per_step / max(seconds_per_step, 1e-9),
             memory_gb=memory_gb,
             seconds=total_seconds(self.stream.total_steps, seconds_per_step),
@@ -345,7 +334,7 @@ class TrainingRun:
             self.record.write(self.folder)
         started = time.perf_counter()
         loss, interruption = None, None
-        first = self.step if self.resume is None else checkpoints.read_state(self.resume)["step"]
+        first = self.step if self.saved is None else self.saved["step"]
         try:
             if not self._had_stopped():
                 loss = float(self.trainer.train().training_loss)
@@ -367,9 +356,7 @@ class TrainingRun:
 
     def _had_stopped(self) -> bool:
         """Se o treino por retomar já tinha parado por não melhorar: só falta gravar o modelo."""
-        if self.resume is None:
-            return False
-        states = checkpoints.read_state(self.resume)["callbacks"]
+        states = self.saved["callbacks"] if self.saved is not None else {}
         return bool(states.get("EarlyStoppingCallback", {}).get("stopped_because"))
 
     # ------------------------------------------------------------------ checkpoints
@@ -414,8 +401,8 @@ class TrainingRun:
 
     def restore(self) -> None:
         """Volta ao checkpoint: chamado quando otimizador e plano da taxa já existem."""
-        assert self.resume is not None
-        state = checkpoints.read_state(self.resume)
+        assert self.resume is not None and self.saved is not None
+        state = self.saved
         trainer: Any = self.trainer
         self.stream.load_state_dict(state["stream"])
         load_callbacks_state(self.callbacks, state["callbacks"])
@@ -509,12 +496,11 @@ class _StageWatcher(TrainerCallback):
 
     def _stage_ended(self) -> bool:
         stream = self.run.stream
-        curriculum = self.run.stage_list[0].stage is not None
-        return curriculum and stream.position.steps == stream.stage.steps
+        return stream.stage.stage is not None and stream.position.steps == stream.stage.steps
 
     def _close(self, bits: float | None) -> None:
         run, now = self.run, time.perf_counter()
-        item = run.stage_list[run.stream.position.stage]
+        item = run.stream.stage
         assert item.stage is not None
         if len(run.stage_results) > run.stream.position.stage:
             return
@@ -523,7 +509,7 @@ class _StageWatcher(TrainerCallback):
         run.stage_results.append(
             StageResult(
                 item.stage,
-                run.stream.stage.steps,
+                item.steps,
                 round(total - self.tokens),
                 now - self.began,
                 before,
@@ -544,11 +530,6 @@ def _inner(model: Any) -> LunaModel:
     """O ``LunaModel``, mesmo dentro do PEFT."""
     found: LunaModel = model.get_base_model() if hasattr(model, "get_base_model") else model
     return found
-
-
-def _stream_stage(item: RunStage) -> StreamStage:
-    name = item.stage.name if item.stage is not None else ""
-    return StreamStage(item.rows, item.steps, item.rows_per_step, name)
 
 
 def _stage_result(values: dict[str, Any]) -> StageResult:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from src.training.stages import Stage
 from src.utils.errors import LunaError
 
 SEED_STRIDE = 1_000_003  # separa as sementes de trechos e passadas vizinhos
@@ -33,12 +34,25 @@ class Rows(Protocol):
 
 @dataclass
 class StreamStage:
-    """Um trecho do treino: ``steps`` atualizações de ``rows_per_step`` linhas de ``rows``."""
+    """Um trecho do treino: ``steps`` atualizações de ``rows_per_step`` linhas de ``rows``.
+
+    stage: o estágio do currículo, se há um.
+    """
 
     rows: Rows
     steps: int
     rows_per_step: int
-    name: str = ""
+    stage: Stage | None = None
+
+    @property
+    def name(self) -> str:
+        """O nome do estágio; vazio sem currículo."""
+        return self.stage.name if self.stage is not None else ""
+
+    @property
+    def tokens(self) -> float:
+        """Tokens de verdade que o trecho vai ler, com repetição."""
+        return self.steps * self.rows_per_step * self.tokens_per_row
 
     @property
     def tokens_per_row(self) -> float:
@@ -98,6 +112,11 @@ class TrainingStream(IterableDataset):
     def total_steps(self) -> int:
         """Atualizações do começo ao fim de todos os trechos."""
         return sum(stage.steps for stage in self.stages)
+
+    @property
+    def total_tokens(self) -> float:
+        """Tokens de verdade que o treino vai ler, com repetição."""
+        return sum(stage.tokens for stage in self.stages)
 
     @property
     def stage(self) -> StreamStage:

@@ -29,10 +29,10 @@ from src.training.packing import PackedDataset, row_length
 from src.training.records import record_training
 from src.training.report import write_training_report
 from src.training.request import Request
-from src.training.run import Monitor, RunOptions, RunStage, TrainingRun
+from src.training.run import Monitor, RunOptions, TrainingRun
 from src.training.run_file import RunFile, check_same_data, data_fingerprint, unfinished_run
 from src.training.stages import Stage
-from src.training.stream import steps_for
+from src.training.stream import StreamStage, steps_for
 from src.training.summary import TrainingSummary
 from src.training.tracking import log_wandb_artifacts, tracking_arguments
 from src.utils.errors import LunaError, UsageError
@@ -204,7 +204,7 @@ class LunaTrainer:
         lock = self._writing() if is_main_process() else nullcontext()
         with lock:
             if record is None:
-                options = self._options(values, run_stages, request)
+                options = self._options(values, run_stages)
             else:
                 check_same_data(record, data_fingerprint([stage.rows for stage in run_stages]))
                 options = RunOptions(**record.options)
@@ -383,7 +383,7 @@ class LunaTrainer:
 
     def _stages(
         self, train_data: Any, replay_data: Any, request: Request, values: dict[str, Any]
-    ) -> list[RunStage]:
+    ) -> list[StreamStage]:
         """Os trechos do treino: um só, ou os do currículo.
 
         Erros:
@@ -409,22 +409,27 @@ class LunaTrainer:
             return [self._one_stage(rows, batch, values)]
         world = max(world_size(), 1)
         plans = plan_stages(
-            request.curriculum, build, request.context, batch * world, self.tokenizer.eos_id
+            request.curriculum,
+            build,
+            request.context,
+            batch * world,
+            self.tokenizer.eos_id,
+            **conditions_of(self.model.config)._asdict(),
         )
-        return [
-            RunStage(self._packed(plan.examples, plan.dataset.length), rows, steps, plan.stage)
-            for plan in plans
-            for rows in [max(world, plan.rows_per_step - plan.rows_per_step % world)]
-            for steps in [steps_for(plan.stage.epochs, len(plan.dataset), rows)]
-        ]
+        found = []
+        for plan in plans:
+            per_step = max(world, plan.rows_per_step - plan.rows_per_step % world)
+            steps = steps_for(plan.stage.epochs, len(plan.dataset), per_step)
+            found.append(StreamStage(plan.dataset, steps, per_step, plan.stage))
+        return found
 
-    def _one_stage(self, rows: Any, batch: int, values: dict[str, Any]) -> RunStage:
+    def _one_stage(self, rows: Any, batch: int, values: dict[str, Any]) -> StreamStage:
         world = max(world_size(), 1)
         per_step = min(batch, max(1, len(rows) // world)) * world
         steps = values["max_steps"]
         if steps <= 0:
             steps = steps_for(values["num_train_epochs"], len(rows), per_step)
-        return RunStage(rows, per_step, steps)
+        return StreamStage(rows, steps, per_step)
 
     @staticmethod
     def _check_corpus(corpus: CorpusDataset, request: Request) -> None:
@@ -439,14 +444,11 @@ class LunaTrainer:
                 "esses arranjos pedem os exemplos na memória. Use menos dados, ou treine sem eles."
             )
 
-    def _options(
-        self, values: dict[str, Any], stages: list[RunStage], request: Request
-    ) -> RunOptions:
+    def _options(self, values: dict[str, Any], stages: list[StreamStage]) -> RunOptions:
         """Tudo o que decide o resultado, já resolvido."""
         training = self.config.training
         values = values | {"max_steps": sum(stage.steps for stage in stages)}
         own = "lr_scheduler_type" not in values
-        warmup = training.warmup_fraction
         return RunOptions(
             arguments=values,
             micro_rows=values["per_device_train_batch_size"],
@@ -455,8 +457,7 @@ class LunaTrainer:
             low_precision=self._low_precision(values),
             threads=torch.get_num_threads(),
             schedule={"kind": "wsd", "decay_fraction": DECAY_FRACTION} if own else None,
-            warmup_fraction=warmup,
-            minutes=request.max_minutes,
+            warmup_fraction=training.warmup_fraction,
             start_passes=None if training.bigram_start else 0,
         )
 
@@ -627,7 +628,7 @@ class LunaTrainer:
 class _Setup:
     """Um treino pronto para começar."""
 
-    stages: list[RunStage]
+    stages: list[StreamStage]
     options: RunOptions
     request: Request
     valid: PackedDataset | None
