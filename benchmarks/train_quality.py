@@ -12,7 +12,8 @@ O relógio começa na primeira atualização (em Luna, antes da sondagem e da pa
 inclui tudo o que o treino faz, menos as avaliações ao longo do caminho. Nos dois GPT-2 a taxa desce
 em linha reta até zero no fim do tempo, pelo relógio; Luna fixa os passos pela sondagem de
 ``--max_minutes``. Com ``--screen``, cada candidato tenta antes três taxas por menos tempo, e fica
-com a melhor. Nada do tempo de tokenizar conta, para nenhum.
+com a melhor; ``luna`` não, porque o que se mede dela é o padrão. Nada do tempo de tokenizar conta,
+para nenhum.
 
 Uso::
 
@@ -382,7 +383,7 @@ def measure(args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
     result = _saved(args)
     for arm in args.arms:
         best = list(rates_of(arm))[1]
-        if args.screen:
+        if args.screen and arm != "luna":  # dela se mede o padrão
             for rate in rates_of(arm):
                 _once(args, setting, result, "screen", arm, rate, args.screen, 0)
             tried = [r for r in result["screen"] if r["arm"] == arm]

@@ -10,13 +10,13 @@ from src.models.luna_model import LunaModel
 from src.training.bigrams import (
     MAX_PASSES,
     can_start,
-    count_pairs,
+    context_gradients,
     fit,
-    pair_gradients,
     passes_for,
     start_from_bigrams,
 )
 from src.training.examples import Example
+from src.training.ngram_counts import count_pairs
 from src.training.packing import PackedDataset
 from tests.conftest import tiny_config
 
@@ -84,7 +84,10 @@ def test_gradients_are_those_of_the_tokens_one_by_one():
     counts = count_pairs(rows, VOCABULARY)
     E, U = torch.randn(VOCABULARY, 8), torch.randn(VOCABULARY, 8)
     batch = counts.contexts[:9]
-    loss, row_gradient, head_gradient = pair_gradients(E, U, norm, counts, batch)
+    head_gradient = torch.zeros_like(U)
+    loss, row_gradient = context_gradients(
+        E[batch], U, norm, counts, batch, torch.float32, head_gradient
+    )
     table = torch.tensor(obvious_counts(rows)).long()
     pairs = [
         (i, j) for i in batch.tolist() for j in range(VOCABULARY) for _ in range(int(table[i, j]))
@@ -119,8 +122,8 @@ def test_the_model_starts_at_the_loss_of_the_bigrams():
             count = int((labels[:, 1:] != -100).sum())
             nats, tokens = nats + float(model(ids, labels=labels).loss) * count, tokens + count
     assert nats / tokens < entropy + 0.1
-    final, _, _ = pair_gradients(
-        model.model.transformer.wte.weight,
+    final, _ = context_gradients(
+        model.model.transformer.wte.weight.detach()[counts.contexts],
         model.model.lm_head.weight,
         model.model.transformer.ln_f.base_model,
         counts,

@@ -551,6 +551,13 @@ def test_batch_needs_enough_observations_and_ignores_skipped_updates():
     assert callback.sampler.rows_per_step == 16
 
 
+def test_batch_never_falls_to_one_row_where_no_noise_can_be_seen():
+    callback = dynamic(min_rows=1)
+    event(callback, "on_train_begin", 0)
+    sizes = batch_sizes(callback, [0.01] * 40 + [1e6] * 40)
+    assert min(sizes) == 2 and sizes[-1] == 64
+
+
 def test_batch_stops_at_eight_times_the_start_unless_told_otherwise():
     callback = dynamic(rows=2, max_rows=None)
     event(callback, "on_train_begin", 0)
@@ -623,6 +630,18 @@ def test_the_asked_schedule_replaces_the_trainers():
         rates.append(scheduler.get_last_lr()[0])
         advance(scheduler)
     assert rates == pytest.approx([0.05, 0.1, 0.075, 0.05, 0.025])
+
+
+def test_another_curve_keeps_the_rates_of_the_stages():
+    parameters = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.1}]
+    scheduler = build_scheduler(torch.optim.SGD(parameters), 6, scales=[[3, 1.0], [6, 0.5]])
+    callback = LearningRateSchedulerCallback("constant")
+    event(callback, "on_train_begin", 0, lr_scheduler=scheduler, max_steps=6)
+    rates = []
+    for _ in range(6):
+        rates.append(scheduler.get_last_lr()[0])
+        advance(scheduler)
+    assert rates == pytest.approx([0.1] * 3 + [0.05] * 3)
 
 
 def test_rate_callback_refuses_what_it_cannot_change():

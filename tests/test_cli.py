@@ -714,6 +714,7 @@ def test_ctrl_c_while_measuring_after_the_training_still_says_it_is_saved(traine
     monkeypatch.setattr(LunaTrainer, "_measure", interrupt_after_saving)
     result = trained("train", "--model", "Luna", "--epochs", "0.1", *DATA, *CONFIG)
     assert result.code == 130 and re.search(r"em \d+ passos está salvo", result.err)
+    assert "Treino terminado" in result.err and "--resume" not in result.err
 
 
 def test_ctrl_c_anywhere_else_exits_130_without_a_traceback(luna, monkeypatch):

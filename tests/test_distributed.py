@@ -31,10 +31,30 @@ trainer.train_supervised(
 """
 
 
+#: Cada processo mede o seu tempo: o segundo acharia que cabem mais passos.
+OWN_CLOCK = """
+import os
+from src.training import run
+run.steps_in = lambda minutes, seconds: 4 + 3 * int(os.environ["RANK"])
+"""
+
+
 def losses(folder):
     lines = (folder / "training" / "metrics.jsonl").read_text("utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     return [record["loss"] for record in records if "loss" in record]
+
+
+def run_two(script, config, options, before=""):
+    """Treina 'Par' com dois processos; ``before`` roda antes em cada um."""
+    values = {"models": config.paths.models_dir, "data": DATA, "valid": SENTENCES}
+    text = before + textwrap.dedent(SCRIPT.format(**values, options=options))
+    script.write_text(text, "utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    command += ["--master_addr=127.0.0.1", "--master_port=29519", str(script)]
+    environment = os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.mark.slow
@@ -43,14 +63,7 @@ def test_two_processes_follow_the_loss_curve_of_one(config, tokenizer, tmp_path)
     for name in ("Par", "Um"):
         make_model(tiny_config(tokenizer, use_state_space=True)).save(config.paths.model_dir(name))
         tokenizer.save(config.paths.model_dir(name) / "tokenizer")
-    script = tmp_path / "par.py"
-    values = {"models": config.paths.models_dir, "data": DATA, "valid": SENTENCES}
-    script.write_text(textwrap.dedent(SCRIPT.format(**values, options=OPTIONS)), "utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
-    command += ["--master_addr=127.0.0.1", "--master_port=29519", str(script)]
-    environment = os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_two(tmp_path / "par.py", config, OPTIONS)
     trainer = LunaTrainer("Um", config, "cpu", show_progress=False)
     trainer.train_supervised(
         DATA,
@@ -66,3 +79,11 @@ def test_two_processes_follow_the_loss_curve_of_one(config, tokenizer, tmp_path)
     folder = config.paths.model_dir("Par")
     assert (folder / "checkpoints" / "step-8" / "trainer" / "state.json").is_file()
     LunaModel.from_pretrained(folder / "checkpoints" / "step-8")
+
+
+@pytest.mark.slow
+def test_minutes_give_two_processes_the_same_steps(config, tokenizer, tmp_path):
+    make_model(tiny_config(tokenizer)).save(config.paths.model_dir("Par"))
+    tokenizer.save(config.paths.model_dir("Par") / "tokenizer")
+    run_two(tmp_path / "par.py", config, OPTIONS | {"max_minutes": 1}, OWN_CLOCK)
+    assert len(losses(config.paths.model_dir("Par"))) == 4

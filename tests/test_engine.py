@@ -5,9 +5,11 @@ from datetime import datetime
 
 import pytest
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainingArguments
 
 from src.training import engine
+from src.training.batch_callback import DynamicBatchSizeCallback
+from src.training.dropout import dropout_for
 from src.training.engine import LunaHFTrainer, is_out_of_memory
 from src.training.plan import (
     TrainingPlan,
@@ -16,10 +18,11 @@ from src.training.plan import (
     steps_in,
     total_seconds,
 )
+from src.training.run_file import read_run_file
 from src.training.stream import Position, StreamStage, TrainingStream, row_order, steps_for
 from src.training.trainer import LunaTrainer
 from src.utils.errors import LunaError, UsageError
-from tests.conftest import SENTENCES
+from tests.conftest import SENTENCES, make_model, tiny_config
 
 QUICK = {"max_steps": 4, "per_device_train_batch_size": 4, "learning_rate": 2e-3}
 QUICK |= {"max_position_embeddings": 16}
@@ -210,10 +213,15 @@ def test_three_in_a_row_stop_with_advice_and_leave_the_model_as_it_was(
     folder = config.paths.model_dir(saved_model)
     before = (folder / "components" / "base.safetensors").read_bytes()
     monkeypatch.setattr(LunaHFTrainer, "compute_loss", poisoned({2, 3, 4}))
-    with pytest.raises(LunaError, match=r"taxa de aprendizado \(agora 0.002\).*--resume"):
+    with pytest.raises(LunaError, match=r"agora 0.002\).*\"learning_rate\": 0.001.*Sem --resume"):
         train(config, saved_model)
     assert (folder / "components" / "base.safetensors").read_bytes() == before
     assert engine.MAX_SKIPPED == 3
+    monkeypatch.undo()
+    config.training.learning_rate = 0.001  # o conselho, seguido
+    trainer = LunaTrainer(saved_model, config, "cpu", show_progress=False)
+    assert trainer.train_supervised(SENTENCES * 4, max_steps=2).steps == 2
+    assert read_run_file(folder).options["arguments"]["learning_rate"] == 0.001
 
 
 def test_gradient_norm_is_in_the_metrics(config, saved_model):
@@ -221,6 +229,127 @@ def test_gradient_norm_is_in_the_metrics(config, saved_model):
     lines = (trainer.folder / "training" / "metrics.jsonl").read_text("utf-8").splitlines()
     norms = [r["grad_norm"] for r in map(json.loads, lines) if "grad_norm" in r]
     assert len(norms) == 4 and all(norm > 0 for norm in norms)
+
+
+# ---------------------------------------------------------------------- o lote em partes
+
+
+def arguments_in(folder):
+    return TrainingArguments(output_dir=str(folder), max_steps=1, use_cpu=True, report_to=[])
+
+
+def gradient_in_parts(micro_rows, folder, observe=None, **switches):
+    """O gradiente de um lote de 8 linhas, em partes de ``micro_rows``."""
+    arguments = arguments_in(folder)
+    stream = TrainingStream([StreamStage(Numbers(8), 1, 8)])
+    model = make_model(tiny_config(**switches))
+    trainer = LunaHFTrainer(stream, micro_rows, model=model, args=arguments)
+    trainer.observe_noise = observe
+    ids = torch.randint(3, 300, (8, 12), generator=torch.Generator().manual_seed(1))
+    labels = ids.masked_fill(torch.arange(12) < torch.arange(8)[:, None], -100)  # linhas desiguais
+    items = (labels != -100).sum()
+    trainer.training_step(model, {"input_ids": ids, "labels": labels}, items)
+    return torch.cat([p.grad.ravel() for p in model.parameters() if p.grad is not None])
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [{"use_state_space": True}, {"use_moe": True, "balance_weight": 0.0, "z_weight": 0.0}],
+)
+def test_one_part_of_eight_rows_and_eight_of_one_give_the_same_gradient(switches, tmp_path):
+    whole, parts = (gradient_in_parts(rows, tmp_path, **switches) for rows in (8, 1))
+    assert torch.allclose(whole, parts, rtol=1e-4, atol=1e-6)
+
+
+def test_the_balance_of_the_experts_is_the_exception(tmp_path):
+    whole, parts = (gradient_in_parts(rows, tmp_path, use_moe=True) for rows in (8, 1))
+    assert not torch.allclose(whole, parts, rtol=1e-4, atol=1e-6)
+
+
+def test_with_several_gpus_a_process_uses_one_and_says_how_to_use_all(tmp_path, caplog):
+    arguments = arguments_in(tmp_path)
+    arguments._n_gpu = 4
+    stream = TrainingStream([StreamStage(Numbers(8), 1, 8)])
+    trainer = LunaHFTrainer(stream, 8, model=make_model(tiny_config()), args=arguments)
+    assert trainer.args.n_gpu == 1 and "torchrun --nproc_per_node 4" in caplog.text
+    assert not isinstance(trainer._wrap_model(trainer.model), torch.nn.DataParallel)
+
+
+# ---------------------------------------------------------------------- ruído do gradiente
+
+
+def test_the_noise_is_seen_in_every_step_even_when_the_batch_fits_in_one_part(tmp_path):
+    seen = []
+    gradient = gradient_in_parts(64, tmp_path, lambda *numbers: seen.append(numbers))
+    assert torch.allclose(gradient, gradient_in_parts(8, tmp_path), rtol=1e-4, atol=1e-6)
+    ((_, whole, small_rows, rows),) = seen
+    assert (small_rows, rows) == (4, 8) and whole == pytest.approx(float(gradient.square().sum()))
+
+
+def test_the_probe_is_not_taken_for_steps(config, saved_model):
+    """Quantos passos a sondagem dá depende da máquina; o ruído só conta os de verdade."""
+    noise = DynamicBatchSizeCallback()
+    _, summary = train(config, saved_model, max_minutes=0.02, callbacks=[noise])
+    assert noise.observations == summary.steps > 0
+
+
+# ---------------------------------------------------------------------- otimizador e dropout
+
+
+class Peek(TrainerCallback):
+    def on_train_begin(self, args, state, control, optimizer=None, **kwargs):
+        self.optimizer = optimizer.optimizer
+
+
+def test_the_optimizer_chosen_is_the_one_used(config, saved_model):
+    ours, chosen = Peek(), Peek()
+    train(config, saved_model, callbacks=[ours])
+    train(config, saved_model, callbacks=[chosen], optim="adamw_torch", max_minutes=0.01)
+    assert type(ours.optimizer).__name__ == "MuonAdamW"
+    assert type(chosen.optimizer) is torch.optim.AdamW
+    assert chosen.optimizer.param_groups[0]["initial_lr"] == QUICK["learning_rate"]
+
+
+@pytest.mark.parametrize("how", ["argument", "accelerate launch"])
+def test_fsdp_is_refused_before_anything_with_what_to_use_instead(
+    config, saved_model, monkeypatch, how
+):
+    options = {"fsdp": "full_shard"} if how == "argument" else {}
+    if not options:
+        monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(UsageError, match="FSDP.*torchrun"):
+        train(config, saved_model, **options)
+
+
+@pytest.mark.parametrize(
+    "options,expected",
+    [
+        ({"max_steps": -1, "num_train_epochs": 8}, 0.1),
+        ({"max_steps": 40, "per_device_train_batch_size": 16}, 0.1),  # umas dez passadas
+        ({"max_steps": 2, "num_train_epochs": 30}, 0.0),
+        ({"max_minutes": 0.0001, "num_train_epochs": 30}, 0.0),
+    ],
+)
+def test_dropout_follows_the_passes_the_run_really_makes(config, saved_model, options, expected):
+    trainer, _ = train(config, saved_model, **options)
+    assert read_run_file(trainer.folder).options["dropout"] == expected
+    drops = [m.p for m in trainer.model.modules() if isinstance(m, torch.nn.Dropout)]
+    assert max(drops) == expected
+
+
+def test_dropout_by_passes_and_by_choice(config, saved_model):
+    assert [dropout_for(n * 100.0, 100) for n in (0, 7.9, 8, 30)] == [0.0, 0.0, 0.1, 0.1]
+    config.training.dropout = 0.3
+    trainer, _ = train(config, saved_model)
+    assert read_run_file(trainer.folder).options["dropout"] == 0.3
+
+
+def test_a_model_started_from_bigrams_is_only_new_in_its_first_training(config, saved_model):
+    trainer = LunaTrainer(saved_model, config, "cpu", show_progress=False)
+    trainer.model.config.origin = "bigram"
+    trainer.train_supervised(SENTENCES * 4, **QUICK)
+    again = LunaTrainer(saved_model, config, "cpu", show_progress=False)
+    assert again.model.config.origin == "trained"
 
 
 # ---------------------------------------------------------------------- o plano

@@ -12,11 +12,16 @@ from src.training.finetune import (
     CHARACTERS_PER_TOKEN,
     PIECE_CHARACTERS,
     Forgetting,
+    enough_tokens,
+    hold_out,
     mix_replay,
+    sample_corpus,
     sample_texts,
 )
-from src.utils.documents import Document
-from src.utils.errors import UsageError
+from src.training.trainer import LunaTrainer
+from src.utils.documents import Document, LoadReport
+from src.utils.errors import NoDataError, UsageError
+from tests.conftest import SENTENCES
 
 
 def example(number: int, learned: int, read: int = 1) -> Example:
@@ -115,6 +120,77 @@ def test_only_what_is_needed_is_drawn_and_the_seed_decides():
     assert drawn == sample_texts(texts, tokens=100, seed=3) != sample_texts(texts, 100, seed=4)
 
 
+def test_a_stream_of_texts_is_drawn_without_keeping_it(monkeypatch):
+    alive = []
+
+    class Counted(Document):
+        def __del__(self):
+            alive.pop()
+
+    def stream():
+        for number in range(2000):
+            alive.append(1)
+            assert len(alive) < 50  # dos 2000, só os sorteados até ali
+            yield Counted(f"Texto número {number:04d}. " * 4, messages=[])
+
+    assert len(sample_texts(stream(), tokens=100)) >= 8
+
+
+def test_a_corpus_is_drawn_from_its_files_whatever_their_size_and_without_repetitions(tmp_path):
+    texts = [f"Parágrafo {n}: {SENTENCES[n % 8]} {n * n} {n * 7}" for n in range(60)]
+    (tmp_path / "a.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    (tmp_path / "b.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    report = LoadReport()
+    drawn = sample_corpus([str(tmp_path)], 1e9, 1e-6, report)
+    assert not report.files_skipped and len(drawn) == len(set(drawn))
+    assert sum(map(len, drawn)) < 1.5 * len("\n\n".join(texts))
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "vazio.txt").write_text(" ", encoding="utf-8")
+    with pytest.raises(NoDataError, match="--replay"):
+        sample_corpus([str(tmp_path / "c")], 1e9, 200, LoadReport())
+
+
+def test_enough_tokens_grows_with_the_new_texts_and_the_fraction():
+    few, many = enough_tokens(["a" * 100], 0.2), enough_tokens(["a" * 10**7], 0.2)
+    assert many - few > 10**7 / 4 * 0.25 and enough_tokens(["a" * 10**7], 0.5) > many
+
+
+# ---------------------------------------------------------------------- separar para medir
+
+
+def test_some_old_texts_are_held_out_and_equal_ones_stay_together():
+    texts = [f"Texto de número {n}." for n in range(50)] * 2
+    kept, apart = hold_out(texts, seed=1)
+    assert sorted(kept + apart) == sorted(texts) and not set(kept) & set(apart)
+    assert 5 <= len(set(apart)) <= 10 and (kept, apart) == hold_out(texts, seed=1)
+    assert hold_out(texts, seed=2) != (kept, apart)
+
+
+@pytest.mark.parametrize("texts", [None, [], "um texto só", ["igual"] * 30, SENTENCES])
+def test_with_too_few_old_texts_none_is_held_out(texts):
+    kept, apart = hold_out(texts)
+    assert apart == [] and "".join(kept) == "".join(texts or [])
+
+
+def test_the_held_out_are_measured_and_never_read_again(config, saved_model, monkeypatch):
+    trainer = LunaTrainer(saved_model, config, "cpu", show_progress=False)
+    built, real = [], LunaTrainer._examples
+
+    def spied(self, data, context):
+        built.append(list(data))
+        return real(self, data, context)
+
+    monkeypatch.setattr(LunaTrainer, "_examples", spied)
+    old = [f"O número {n} vem antes do {n + 1}." for n in range(40)]
+    summary = trainer.train_supervised(SENTENCES * 4, replay_data=old, max_steps=2)
+    measured, new, replayed = built
+    assert new == SENTENCES * 4 and len(measured) == 4
+    assert set(replayed) and set(replayed) <= set(old) - set(measured)
+    assert summary.forgetting.held_out and "relidas" not in summary.forgetting.line()
+    few = trainer.train_supervised(SENTENCES * 4, replay_data=old[:5], max_steps=2)
+    assert "(relidas no treino: eram poucas para separar)" in few.forgetting.line()
+
+
 # ---------------------------------------------------------------------- esquecimento
 
 
@@ -126,7 +202,8 @@ def test_forgetting_is_the_bits_per_byte_lost_on_the_same_text():
     assert lost.difference == pytest.approx(after.bits_per_byte - before.bits_per_byte)
     assert lost.line() == "Leituras antigas: 0,721 -> 0,902 bits por byte (+0,180: esqueceu)."
     values = json.loads(json.dumps(lost.to_dict()))
-    assert set(values) == {"before", "after", "bytes", "difference"} and values["bytes"] == 400
+    assert set(values) == {"before", "after", "bytes", "held_out", "difference"}
+    assert values["bytes"] == 400
     with pytest.raises(ValueError, match="400 e 401"):
         Forgetting.between(before, Likelihood.from_totals(250.0, 100, 401))
 

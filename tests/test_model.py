@@ -22,6 +22,7 @@ from src.utils.errors import (
     StorageError,
     UsageError,
 )
+from src.utils.model_swap import finish_saves
 from tests.conftest import make_model, tiny_config
 
 INDEX = model_files.INDEX_FILE
@@ -127,20 +128,47 @@ def test_only_the_main_process_saves(tmp_path):
     assert not (tmp_path / "m").exists()
 
 
-def test_control_c_during_the_final_renames_waits_for_them(saved, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_final_renames_waits_for_them(saved, monkeypatch, number):
     real, count = os.replace, []
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
 
     def replace_then_interrupt(source, target):
         real(source, target)
         count.append(target)
         if len(count) == 1:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
     monkeypatch.setattr(model_files.os, "replace", replace_then_interrupt)
     other = make_model(tiny_config(use_state_space=True, use_moe=True), seed=4)
-    with pytest.raises(KeyboardInterrupt):
-        other.save(saved)
+    previous = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            other.save(saved)
+    finally:
+        signal.signal(number, previous)
     monkeypatch.undo()
+    loaded = LunaModel.from_pretrained(saved).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in other.state_dict().items())
+
+
+def test_final_renames_that_fail_half_way_can_be_finished(saved, monkeypatch):
+    real, count = os.replace, []
+
+    def fail_the_second(source, target):
+        count.append(target)
+        if len(count) == 2:
+            raise OSError(errno.EIO, "erro de mentira")
+        real(source, target)
+
+    other = make_model(tiny_config(use_state_space=True, use_moe=True), seed=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(model_files.os, "replace", fail_the_second)
+        with pytest.raises(StorageError):
+            other.save(saved)
+    finish_saves(saved)
     loaded = LunaModel.from_pretrained(saved).state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in other.state_dict().items())
 

@@ -380,6 +380,18 @@ def test_checkpoints_travel_only_when_asked(store: ModelStore, luna: Path, tmp_p
         assert big.getnames() == sorted(big.getnames())
 
 
+def test_the_cached_corpus_never_travels(store: ModelStore, luna: Path, tmp_path: Path) -> None:
+    for place in ("training/cache/corpus-1", "components/cache"):
+        (luna / place).mkdir(parents=True)
+        (luna / place / "valid.jsonl").write_text("segredo", encoding="utf-8")
+    (luna / "training" / "report.html").write_text("<p>", encoding="utf-8")
+    path = store.export("Luna", tmp_path / "a.tar.gz", include_checkpoints=True)
+    with tarfile.open(path) as archive:
+        names = [name.removeprefix("Luna/") for name in archive.getnames()]
+    assert not any(name.startswith("training/cache") for name in names)
+    assert {"training/report.html", "components/cache/valid.jsonl"} <= set(names)
+
+
 def test_export_keeps_an_existing_archive_unless_forced(
     store: ModelStore, luna: Path, tmp_path: Path
 ) -> None:

@@ -319,6 +319,7 @@ def test_the_artifact_has_the_model_and_not_its_training_states(tmp_path):
     kept = ["components/base.safetensors", "config.json", "training/report.html"]
     left = ["checkpoints/step-1/optimizer.pt", "training/tensorboard/x/events", "versions/a/b"]
     left += [".tmp-x/config.json", "training/samples.jsonl.lock"]
+    left += ["training/cache/corpus-1/rows.arrow", "training/cache/corpus-1/valid.jsonl"]
     for name in kept + left:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,11 +16,13 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from src.models.luna_model import LunaModel
-from src.training.callbacks import CheckpointCallback
-from src.training.checkpoints import checkpoint_steps, find_checkpoint
-from src.training.run_file import read_run_file, unfinished_run
+from src.training.callbacks import CheckpointCallback, EarlyStoppingCallback
+from src.training.checkpoints import checkpoint_steps, find_checkpoint, read_state
+from src.training.run import unwrapped
+from src.training.run_file import RunFile, read_run_file, restore_stages, unfinished_run
+from src.training.stream import StreamStage
 from src.training.trainer import LunaTrainer
-from src.utils.errors import LunaError, ModelFormatError
+from src.utils.errors import LunaError, ModelFormatError, UsageError
 from src.utils.model_store import ModelStore
 from tests.conftest import DIALOGUES, SENTENCES, make_model, tiny_config
 
@@ -32,12 +34,40 @@ DATA = SENTENCES * 3 + DIALOGUES
 class Stop(TrainerCallback):
     """Faz o papel de uma queda no passo dado: uma exceção que ninguém trata."""
 
-    def __init__(self, step, error=RuntimeError):
-        self.step, self.error = step, error
+    def __init__(self, step):
+        self.step = step
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == self.step:
-            raise self.error("queda de mentira")
+            raise RuntimeError("queda de mentira")
+
+
+class CtrlC(TrainerCallback):
+    """Aperta Ctrl-C no meio do passo dado: na conta da perda, ou na do otimizador."""
+
+    def __init__(self, step, where="perda", times=1):
+        self.step, self.where, self.times = step, where, times
+
+    def on_step_begin(self, args, state, control, model=None, optimizer=None, **kwargs):
+        if state.global_step + 1 == self.step:
+            hooks = {
+                "perda": model.register_forward_hook,
+                "otimizador": unwrapped(optimizer).register_step_post_hook,
+            }
+            hooks[self.where](self.press)
+
+    def press(self, *ignored):
+        times, self.times = self.times, 0
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture(autouse=True)
+def python_ctrl_c():
+    """O Ctrl-C vale, mesmo que o pytest rode em segundo plano."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 def new_model(config, tokenizer, name, **switches):
@@ -90,7 +120,8 @@ def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(case, config, toke
         train(config, "Partido", [Stop(stop), saver], **options)
     assert unfinished_run(folders[1]) is not None
     rest = train(config, "Partido", [CheckpointCallback(steps=10_000)], resume="auto")
-    assert 0 < rest.steps < whole.steps
+    assert 0 < rest.steps < whole.steps and 0 < rest.tokens < whole.tokens
+    assert [stage.tokens for stage in rest.stages] == [stage.tokens for stage in whole.stages]
     assert same(weights(folders[0]), weights(folders[1]))
     assert unfinished_run(folders[1]) is None
     if case == "cresce":
@@ -106,16 +137,128 @@ def test_without_a_checkpoint_the_run_starts_over_and_ends_the_same(config, toke
     assert same(weights(folders[0]), weights(folders[1]))
 
 
-def test_ctrl_c_saves_the_model_and_a_checkpoint_to_go_on_from(config, tokenizer):
+@pytest.mark.parametrize("step,where", [(3, "perda"), (3, "otimizador"), (5, "perda")])
+def test_ctrl_c_ends_the_step_and_saves_the_model_and_a_checkpoint(config, tokenizer, step, where):
     folders = [new_model(config, tokenizer, name) for name in ("Inteiro", "Partido")]
-    whole = train(config, "Inteiro")
+    whole = train(config, "Inteiro", max_steps=5)
     with pytest.raises(KeyboardInterrupt):
-        train(config, "Partido", [Stop(3, KeyboardInterrupt)])
-    assert checkpoint_steps(folders[1] / "checkpoints")[-1] == 3
-    assert same(weights(folders[1]), weights(folders[1] / "checkpoints" / "step-3"))
+        train(config, "Partido", [CtrlC(step, where)], max_steps=5)
+    assert checkpoint_steps(folders[1] / "checkpoints")[-1] == step
+    assert same(weights(folders[1]), weights(folders[1] / "checkpoints" / f"step-{step}"))
     rest = train(config, "Partido", resume="auto")
-    assert rest.steps == whole.steps - 3
+    assert rest.steps == whole.steps - step
     assert same(weights(folders[0]), weights(folders[1]))
+
+
+def test_a_second_ctrl_c_stops_at_once_and_saves_nothing(config, tokenizer):
+    folder = new_model(config, tokenizer, "Morto")
+    before = weights(folder)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, "Morto", [CtrlC(3, times=2), CheckpointCallback(steps=2)])
+    assert same(weights(folder), before)
+    assert checkpoint_steps(folder / "checkpoints") == [2]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_later_run_of_the_same_trainer_keeps_its_numbers_when_resumed(config, tokenizer):
+    folder = new_model(config, tokenizer, "Segundo")
+    trainer = LunaTrainer("Segundo", config, "cpu", show_progress=False)
+    trainer.train_supervised(DATA, **(QUICK | {"max_steps": 5}))
+    options = QUICK | {"max_steps": 9, "callbacks": [Stop(3), CheckpointCallback(steps=2)]}
+    with pytest.raises(RuntimeError):
+        trainer.train_supervised(DATA, **options)
+    assert checkpoint_steps(folder / "checkpoints") == [6]  # o passo 1 do segundo treino
+    again = LunaTrainer("Segundo", config, "cpu", show_progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        again.train_supervised(
+            DATA, resume="auto", callbacks=[CtrlC(4), CheckpointCallback(steps=2)]
+        )
+    newest = find_checkpoint(folder / "checkpoints", "auto", read_run_file(folder).run)
+    assert newest.name == "step-9" and read_state(newest)["step"] == 4
+    assert again.steps_done == 9
+
+
+def test_a_checkpoint_of_another_run_is_refused(config, tokenizer):
+    folder = new_model(config, tokenizer, "Dois")
+    for every in (1, 2):  # o step-1 é do primeiro; o step-2, do segundo
+        with pytest.raises(RuntimeError):
+            train(config, "Dois", [Stop(3), CheckpointCallback(steps=every)])
+    with pytest.raises(LunaError, match=r"outro treino.* há: step-2\."):
+        train(config, "Dois", resume=str(folder / "checkpoints" / "step-1"))
+
+
+def test_weights_someone_saved_where_a_checkpoint_goes_are_not_lost(config, tokenizer):
+    folder = new_model(config, tokenizer, "Meus")
+    mine = folder / "checkpoints" / "step-1"
+    leftover = folder / "checkpoints" / ".tmp-de-um-sigkill"
+    for path in (mine, leftover):
+        path.mkdir(parents=True)
+        (path / "pesos").write_text("meus", encoding="utf-8")
+    train(config, "Meus", [CheckpointCallback(steps=1, keep_last=99)], max_steps=1)
+    assert (mine.with_name("step-1-guardado-1") / "pesos").is_file()
+    assert checkpoint_steps(folder / "checkpoints") == [1] and not leftover.exists()
+
+
+@pytest.mark.parametrize("lora", [None, {"rank": 2}])
+def test_a_run_killed_after_its_final_save_is_finished(config, tokenizer, monkeypatch, lora):
+    folder = new_model(config, tokenizer, "Salvo")
+    real = RunFile.write
+
+    def die(self, folder):
+        if self.finished:
+            raise RuntimeError("morreu")
+        real(self, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFile, "write", die)
+        with pytest.raises(RuntimeError, match="morreu"):
+            train(config, "Salvo", lora=lora, max_steps=2)
+    saved = weights(folder)
+    assert unfinished_run(folder) is not None
+    summary = train(config, "Salvo", resume="auto")
+    assert summary.steps == 0 and summary.after is not None
+    assert same(weights(folder), saved) and unfinished_run(folder) is None
+
+
+def test_resuming_what_had_stopped_early_only_saves_the_model(config, tokenizer, monkeypatch):
+    folder = new_model(config, tokenizer, "Parado")
+
+    def callbacks():
+        return [EarlyStoppingCallback(patience=1, threshold=99.0), CheckpointCallback(steps=2)]
+
+    def die(*args):
+        raise RuntimeError("morreu")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LunaTrainer, "_save", die)
+        with pytest.raises(RuntimeError, match="morreu"):
+            train(config, "Parado", callbacks(), eval_steps=2)
+    newest = folder / "checkpoints" / f"step-{checkpoint_steps(folder / 'checkpoints')[-1]}"
+    summary = train(config, "Parado", callbacks(), resume="auto")
+    assert (summary.steps, summary.tokens) == (0, 0)
+    assert same(weights(folder), weights(newest)) and unfinished_run(folder) is None
+
+
+def test_the_batch_of_all_processes_comes_back_or_is_refused(monkeypatch):
+    saved = [{"steps": 7, "rows_per_step": 6, "name": ""}]
+    record = RunFile({}, {}, saved, data="", base_save_id=None)
+    stage = StreamStage(None, steps=1, rows_per_step=2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    restore_stages(record, [stage])
+    assert (stage.steps, stage.rows_per_step) == (7, 6)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(UsageError, match="6 linhas.*4 processos"):
+        restore_stages(record, [stage])
+
+
+def test_a_run_begun_on_the_cpu_goes_on_there_if_no_device_is_asked(config, tokenizer):
+    new_model(config, tokenizer, "Cá")
+    with pytest.raises(RuntimeError):
+        train(config, "Cá", [Stop(2), CheckpointCallback(steps=1)])
+    trainer = LunaTrainer("Cá", config, "auto", show_progress=False)
+    trainer.device = "cuda"  # como numa máquina com GPU
+    assert trainer.train_supervised(DATA, SENTENCES, resume="auto").steps > 0
+    assert trainer.device == "cpu"
 
 
 def test_the_steps_of_a_run_in_minutes_are_fixed_before_it_starts(config, tokenizer):
@@ -163,7 +306,7 @@ def test_a_damaged_checkpoint_is_left_aside_for_the_one_before(config, tokenizer
     places = folders[1] / "checkpoints"
     newest = places / f"step-{checkpoint_steps(places)[-1]}" / "trainer" / "state.json"
     newest.write_text('{"version": 1, "ru', encoding="utf-8")
-    train(config, "Partido", resume="auto")
+    train(config, "Partido", [CheckpointCallback(steps=1)], resume="auto")  # regrava o mesmo passo
     assert same(weights(folders[0]), weights(folders[1]))
 
 

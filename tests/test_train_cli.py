@@ -2,9 +2,14 @@
 
 import json
 import re
+import signal
+from dataclasses import replace
 
 import pytest
 
+from src.cli import train as train_command
+from src.training import trainer
+from src.training.run_callbacks import Resumer
 from tests import cli_support
 
 journey, luna, trained = cli_support.journey, cli_support.luna, cli_support.trained
@@ -79,6 +84,21 @@ def test_replay_reads_the_earlier_files_again_and_measures_forgetting(trained, t
     assert str(new) in data["train_data"] and len(data["train_data"]) > 1
 
 
+def test_replay_draws_from_earlier_files_too_large_for_memory(trained, tmp_path):
+    """Também de um arquivo que passa de max_file_mb, como depois de um treino com corpus grande."""
+    config = json.loads((trained.home / CONFIG[1]).read_text("utf-8"))
+    config["training"] = config.get("training", {}) | {"corpus_mb": 0.001, "max_file_mb": 0.001}
+    path, new = tmp_path / "disco.json", tmp_path / "novo.txt"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    new.write_text("\n\n".join(f"O dobro de {n} é {2 * n}." for n in range(25)), encoding="utf-8")
+    base = trained("train", "--model", "Luna", "--epochs", "1", *DATA, "--config", str(path))
+    assert base.code == 0
+    argv = ["train", "--model", "Luna", "--epochs", "1", "--train_data", str(new), "--replay"]
+    result = trained(*argv, "--config", str(path))
+    assert result.code == 0, result.err
+    assert "textos sorteados" in result.err and "Leituras antigas" in result.err
+
+
 def test_lora_trains_an_adapter_and_leaves_a_whole_model(trained):
     from src.models.luna_model import LunaModel
 
@@ -115,9 +135,59 @@ def test_contradictions_and_bad_values_exit_2_and_say_what_to_do(trained, argv, 
     assert result.code == 2 and words in result.err
 
 
-def test_resume_without_an_interrupted_run_exits_1(trained):
+def test_resume_without_an_interrupted_run_exits_1_before_reading_anything(trained, monkeypatch):
+    monkeypatch.setattr(train_command, "read_data", pytest.fail)
     result = trained("train", "--model", "Luna", "--resume")
     assert result.code == 1 and "não tem treino interrompido" in result.err
+
+
+def with_training(trained, **values):
+    """O caminho de uma configuração como a de ``CONFIG``, com ``values`` na seção training."""
+    config = json.loads((trained.home / CONFIG[1]).read_text("utf-8"))
+    config["training"] = config.get("training", {}) | values
+    return trained.write("outra.json", json.dumps(config))
+
+
+@pytest.mark.parametrize("option", ["--curriculum", "--replay"])
+def test_what_a_large_corpus_does_not_do_is_told_before_reading_it(trained, monkeypatch, option):
+    monkeypatch.setattr(train_command, "read_corpus", pytest.fail)
+    path = with_training(trained, corpus_mb=0.001)
+    result = trained("train", "--model", "Luna", option, *DATA, "--config", path)
+    assert result.code == 2 and f"treine sem {option}" in result.err
+
+
+def test_ctrl_c_before_the_first_step_does_not_offer_to_resume(trained, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("src.training.run.probe", interrupt)
+    result = trained("train", "--model", "Luna", "--epochs", "1", *DATA, *CONFIG)
+    assert result.code == 130 and "Repita o comando" in result.err
+    assert "como antes" in result.err and "--resume" not in result.err
+
+
+@pytest.mark.parametrize("corpus_mb", [100, 0.001])
+def test_resume_reads_the_data_as_the_run_did(trained, monkeypatch, corpus_mb):
+    def press(self, args, state, control, **kwargs):
+        if state.global_step == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(Resumer, "on_step_begin", press)
+    path = with_training(trained, corpus_mb=corpus_mb, valid_fraction=0.3, seed=5)
+    argv = ["train", "--model", "Luna", "--epochs", "3", "--lightweight", *DATA]
+    result = trained(*argv, "--max_file_mb", "5", "--config", path)
+    signal.signal(signal.SIGINT, previous)
+    assert result.code == 130 and "em 2 passos está salvo" in result.err
+    assert f"--resume --config {path}" in result.err
+    real = trainer.training_settings
+
+    def smaller_machine(*args, **kwargs):
+        return replace(real(*args, **kwargs), context_length=16)
+
+    monkeypatch.setattr(trainer, "training_settings", smaller_machine)
+    again = trained("train", "--model", "Luna", "--resume")  # também sem a configuração
+    assert again.code == 0, again.err
 
 
 def test_a_large_corpus_goes_to_disk_and_trains(trained, tmp_path):

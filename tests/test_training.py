@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,7 @@ from transformers import TrainerCallback
 
 from src.config.personas import PERSONAS
 from src.models.luna_model import LunaModel
+from src.training import examples
 from src.training.examples import (
     Example,
     build_examples,
@@ -42,6 +44,23 @@ def test_plain_text_learns_every_token_once_across_windows():
     learned = [t for w in windows for t, learn in zip(w.ids, w.learn) if learn]
     assert learned == [*ids, 1]
     assert all(len(w.ids) <= 8 for w in windows) and windows[0].ids[0] == 1
+
+
+def test_texts_are_tokenized_in_blocks_and_repeated_tokens_are_one_object(tokenizer, monkeypatch):
+    texts = [f"{SENTENCES[n % 8]} {n}" for n in range(40)]
+    whole, sizes, real = build_examples(texts, tokenizer, 16), [], tokenizer.encode_batch
+
+    def spied(block):
+        sizes.append(sum(map(len, block)))
+        return real(block)
+
+    monkeypatch.setattr(tokenizer, "encode_batch", spied)
+    monkeypatch.setattr(examples, "BLOCK_CHARS", 200)
+    found = build_examples(texts, tokenizer, 16)
+    assert found == whole and sum(sizes) == sum(map(len, texts))
+    assert len(sizes) > 5 and max(sizes) < 300
+    assert len({id(token) for e in found for token in e.ids}) <= len(tokenizer)
+    assert len({id(e.learn) for e in found}) <= 16
 
 
 def test_dialogue_learns_only_the_answers_and_their_end(tokenizer):
@@ -287,14 +306,14 @@ def test_router_losses_are_shared_out_across_accumulation():
 
 
 class Interrupter(TrainerCallback):
-    """Faz o papel de um Ctrl-C no passo dado."""
+    """Aperta Ctrl-C durante o passo dado."""
 
     def __init__(self, step):
         self.step = step
 
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step + 1 == self.step:
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_interrupted_training_saves_what_was_learned(config, saved_model):

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from src.utils.errors import UsageError
 PROMPTS = ("Oi, tudo bem?", "O que é a água?", "Me conte uma história curta.")
 #: Opções que mudam o treino e por isso não se misturam com ``--resume``, que usa as de antes.
 FIXED_BY_RESUME = ("epochs", "max_minutes", "curriculum", "lora", "seed")
+#: O que da configuração decide que linhas se leem; ``--resume`` volta a usar o de então.
+REMEMBERED_CONFIG = ("corpus_mb", "max_file_mb", "valid_fraction", "seed", "lightweight")
 
 
 def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
@@ -25,11 +28,11 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     folder = ModelStore(config.paths.models_dir).require(args.model)  # antes de ler dados
     check_options(args)
     stages = read_stages(args)
-    earlier = earlier_data(args, folder)
-    recall_data(args, folder)
-    if args.lightweight:
-        config.training.lightweight = True
-    train, valid = read_data(args, config, folder)
+    config.training.lightweight |= bool(args.lightweight)
+    record = resumed_record(args, config, folder)
+    earlier = earlier_data(args, folder, record)
+    recall_data(args, folder, record)
+    train, valid = read_data(args, config, folder, record)
     quiet_libraries()
     with contextlib.redirect_stdout(sys.stderr), terminated_as_interrupted():
         # o transformers e o wandb escrevem em stdout
@@ -75,7 +78,10 @@ def read_stages(args: argparse.Namespace) -> Any:
 
 @contextlib.contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
-    """Um SIGTERM (desligar a máquina, parar o contêiner) vale como Ctrl-C: grava e sai."""
+    """Um SIGTERM (desligar a máquina, parar o contêiner) vale como Ctrl-C.
+
+    Durante os passos quem atende os dois é ``src/training/stop_signals.py``.
+    """
     import signal
     import threading
 
@@ -110,7 +116,7 @@ def supervised(
     trainer.monitor.use_wandb = bool(args.use_wandb)
     trainer.monitor.announce = lambda line: say(args, line)
     trainer.monitor.prompts = PROMPTS
-    trainer.monitor.command = remembered_command(args, earlier)
+    trainer.monitor.command = remembered_command(args, config, earlier)
     for note in trainer.settings.notes:
         say(args, note)
     say(args, f"Treinando '{args.model}' ({trainer.device}).")
@@ -122,7 +128,7 @@ def supervised(
         )
     options = trainer_options(args)
     if earlier and args.replay:
-        options |= {"replay_data": read_texts(args, config, earlier)}
+        options |= {"replay_data": replay_texts(args, config, earlier, train)}
         options |= {"replay_fraction": args.replay}
     try:
         if args.curriculum is not None:
@@ -132,11 +138,35 @@ def supervised(
         raise KeyboardInterrupt(interrupted_text(trainer, args)) from error
 
 
-def remembered_command(args: argparse.Namespace, earlier: list[str]) -> dict[str, Any]:
-    """O que ``--resume`` precisa saber da linha de comando."""
+def replay_texts(
+    args: argparse.Namespace, config: Config, earlier: list[str], train: Any
+) -> list[Any]:
+    """Os textos de antes, para reler; dos que não cabem na memória, um sorteio que baste."""
+    from src.training.corpus_reading import CorpusReport
+    from src.training.finetune import enough_tokens, sample_corpus
+    from src.utils.numbers import grouped
+
+    if not is_large(config, earlier):
+        return read_texts(args, config, earlier)
+    report, limit = CorpusReport(), option(args.max_file_mb, config.training.max_file_mb)
+    new = train if isinstance(train, list) else []  # um corpus em disco não aceita releitura
+    texts = sample_corpus(earlier, enough_tokens(new, args.replay), limit, report)
+    for line in report.warnings():
+        print(line, file=sys.stderr)
+    say(args, f"Os dados de antes não cabem na memória: {grouped(len(texts))} textos sorteados.")
+    return texts
+
+
+def remembered_command(
+    args: argparse.Namespace, config: Config, earlier: list[str]
+) -> dict[str, Any]:
+    """O que ``--resume`` precisa saber da linha de comando e da configuração."""
     from src.training.records import absolute_patterns
 
+    training = {name: getattr(config.training, name) for name in REMEMBERED_CONFIG}
+    training["max_file_mb"] = option(args.max_file_mb, training["max_file_mb"])
     return {
+        "training": training,
         "train_data": absolute_patterns(args.train_data or []),
         "valid_data": absolute_patterns(args.valid_data or []),
         "replay": args.replay,
@@ -145,24 +175,47 @@ def remembered_command(args: argparse.Namespace, earlier: list[str]) -> dict[str
 
 
 def interrupted_text(trainer: Any, args: argparse.Namespace) -> str:
-    """O que dizer de um Ctrl-C: o que está salvo e como continuar."""
+    """O que dizer de um Ctrl-C: o que está salvo e, se há o que continuar, como."""
+    from src.training.run_file import read_run_file
+
     saved = "o modelo está como antes"  # parou antes de gravar
     if trainer.last_summary:
         saved = f"o aprendido em {trainer.last_summary.steps} passos está salvo"
     command = ["python", "main.py", "train", "--model", args.model, "--resume"]
+    if args.config:
+        command += ["--config", os.path.abspath(args.config)]
+    found, begun = read_run_file(trainer.folder), trainer.record
+    if found is None or begun is None or found.run != begun.run:
+        return f"Treino interrompido antes do primeiro passo; {saved}. Repita o comando."
+    if found.finished:
+        return f"Treino terminado, e {saved}; só as medidas do fim foram interrompidas."
     return f"Treino interrompido; {saved}. Para continuar: {shlex.join(command)}"
 
 
-def earlier_data(args: argparse.Namespace, folder: Path) -> list[str]:
+def resumed_record(args: argparse.Namespace, config: Config, folder: Path) -> Any:
+    """O treino por retomar; ``None`` sem ``--resume``. As opções de leitura voltam a ser as dele.
+
+    Erros:
+        LunaError: não há treino por retomar.
+    """
+    from src.training.run_file import require_unfinished
+
+    if args.resume is None:
+        return None
+    record = require_unfinished(folder)
+    for name, value in record.command.get("training", {}).items():
+        setattr(config.training, name, value)
+    return record
+
+
+def earlier_data(args: argparse.Namespace, folder: Path, record: Any) -> list[str]:
     """Os arquivos de antes, para reler com ``--replay``.
 
     Erros:
         UsageError: ``--replay`` sem dados novos, ou sem dados de antes.
     """
     from src.training.records import remembered_data
-    from src.training.run_file import unfinished_run
 
-    record = unfinished_run(folder) if args.resume is not None else None
     if record is not None:
         args.replay = record.command.get("replay")
         return list(record.command.get("earlier") or [])
@@ -180,14 +233,12 @@ def earlier_data(args: argparse.Namespace, folder: Path) -> list[str]:
     return earlier
 
 
-def recall_data(args: argparse.Namespace, folder: Path) -> None:
+def recall_data(args: argparse.Namespace, folder: Path, record: Any) -> None:
     """Sem ``--train_data``, os arquivos do treino por retomar, do ``create`` ou do último."""
     from src.training.records import remembered_data
-    from src.training.run_file import unfinished_run
 
     if args.train_data:
         return
-    record = unfinished_run(folder) if args.resume is not None else None
     if record is not None:
         train, valid = record.command.get("train_data"), record.command.get("valid_data")
         args.train_data, args.valid_data = train or None, args.valid_data or valid or None
@@ -213,11 +264,16 @@ def trainer_options(args: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def read_data(args: argparse.Namespace, config: Config, folder: Path) -> tuple[Any, list[Any]]:
+def read_data(
+    args: argparse.Namespace, config: Config, folder: Path, record: Any
+) -> tuple[Any, list[Any]]:
     """Textos de treino e de validação.
 
     Sem ``--valid_data``, uma parte do treino é separada; sem ``--train_data``, valem os dados que
     vêm junto. O que é grande demais para a memória vira um ``CorpusDataset`` em disco.
+
+    Erros:
+        UsageError: currículo ou releitura, que pedem tudo na memória, com dados grandes demais.
     """
     from src.utils.file_utils import split_documents
 
@@ -227,7 +283,14 @@ def read_data(args: argparse.Namespace, config: Config, folder: Path) -> tuple[A
         train_patterns = [str(bundled_data() / "train")]
         valid_patterns = valid_patterns or [str(bundled_data() / "valid" / "*.txt")]
     elif is_large(config, train_patterns):
-        return read_corpus(args, config, folder, train_patterns, valid_patterns)
+        if args.curriculum is not None or args.replay:
+            name = "--replay" if args.curriculum is None else "--curriculum"
+            raise UsageError(
+                f"{name}: os dados passam de {config.training.corpus_mb:g} MB e ficam em disco, e "
+                f"{name} os pede na memória. Use menos dados, ou treine sem {name}."
+            )
+        context = record.request["context"] if record is not None else None
+        return read_corpus(args, config, folder, train_patterns, valid_patterns, context)
     train = read_texts(args, config, train_patterns)
     if valid_patterns:
         valid = read_texts(args, config, valid_patterns)
@@ -249,9 +312,18 @@ def is_large(config: Config, patterns: list[str]) -> bool:
 
 
 def read_corpus(
-    args: argparse.Namespace, config: Config, folder: Path, patterns: list[str], valid: Any
+    args: argparse.Namespace,
+    config: Config,
+    folder: Path,
+    patterns: list[str],
+    valid: Any,
+    context: int | None,
 ) -> tuple[Any, list[Any]]:
-    """As linhas de um corpus grande, tokenizadas uma vez e lidas do disco."""
+    """As linhas de um corpus grande, tokenizadas uma vez e lidas do disco.
+
+    Args:
+        context: o comprimento delas; ``None`` é o que esta máquina aguenta.
+    """
     from src.config.personas import load_personas
     from src.models.tokenizer import LunaTokenizer
     from src.training.conditions import conditions_of
@@ -274,7 +346,7 @@ def read_corpus(
     corpus = prepare_corpus(
         patterns,
         LunaTokenizer(config).load(folder / "tokenizer"),
-        trainer.settings.context_length,
+        option(context, trainer.settings.context_length),
         folder / "training" / "cache",
         options,
         lambda line: say(args, line),

@@ -45,6 +45,9 @@ class TrainingConfig:
     max_file_mb: float = option(200.0, "tamanho máximo de um arquivo de dados", minimum=0.001)
     precision: str = option("auto", "contas do treino", choices=("auto", "fp32", "bf16"))
     bigram_start: bool = option(True, "um modelo novo parte das contagens de pares de tokens")
+    pair_vectors: int = option(
+        131_072, "nessa partida, pares com vetor próprio; 0: nenhum", minimum=0
+    )
     corpus_mb: float = option(100.0, "acima disto, em MB, os textos ficam em disco", minimum=0.001)
     lightweight: bool = option(False, "lote, threads e contexto para hardware limitado")
 

@@ -49,6 +49,7 @@ class ModelConfig(GPT2Config):
         max_extra_layers, growth_threshold: teto de camadas que a rede pode ganhar e a melhora
             mínima da perda (em nats) abaixo da qual ela cresce.
         extra_layers: quantas camadas já cresceram (estado salvo, não escolha).
+        pair_rows: quantos pares de tokens têm vetor próprio (estado salvo, não escolha).
         origin: de onde vêm os pesos (estado salvo, não escolha): ``random``, novos; ``bigram``,
             novos que partiram das contagens de pares; ``trained``, treinados ou de uma base.
 
@@ -86,6 +87,7 @@ class ModelConfig(GPT2Config):
     max_extra_layers: int = 2
     growth_threshold: float = 0.01
     extra_layers: int = 0
+    pair_rows: int = 0
     origin: str = "trained"
 
     def __setattr__(self, name: str, value: Any) -> None:

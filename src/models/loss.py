@@ -34,17 +34,20 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         size = chunk_size(weight.shape[0], hidden.device.type)
         for part in range(0, len(h), size):
             chunk, wanted = h[part : part + size], targets[part : part + size].unsqueeze(1)
-            logits = (chunk @ w.T).float()
-            normaliser = logits.logsumexp(dim=1, keepdim=True)
-            total += (normaliser - logits.gather(1, wanted)).sum()
-            residual = logits.sub_(normaliser).exp_()  # probabilidades menos o alvo
-            residual.scatter_add_(1, wanted, residual.new_full(wanted.shape, -1.0))
-            residual = residual.to(dtype)
-            hidden_gradient[part : part + size] = residual @ w
+            logits = chunk @ w.T
+            at_target = logits.gather(1, wanted).float()
+            top = logits.amax(dim=1, keepdim=True)
+            weights = logits.sub_(top).exp_()  # as probabilidades, vezes a soma da linha
+            row_sum = weights.sum(dim=1, keepdim=True, dtype=torch.float32)
+            total += (row_sum.log() + top.float() - at_target).sum()
+            weights.scatter_add_(1, wanted, (-row_sum).to(dtype))
+            share = 1 / row_sum  # dividir [n, D], e não [n, V], pela soma
+            hidden_gradient[part : part + size] = (weights @ w) * share.to(dtype)
+            shared = (chunk * share).to(dtype)
             if dtype == torch.float32:
-                weight_gradient.addmm_(residual.T, chunk)
+                weight_gradient.addmm_(weights.T, shared)
             else:
-                weight_gradient += residual.T @ chunk
+                weight_gradient += weights.T @ shared
         ctx.save_for_backward(hidden_gradient.to(hidden.dtype), weight_gradient.to(weight.dtype))
         return total
 

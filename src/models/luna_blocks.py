@@ -25,6 +25,7 @@ from src.models.growing_network import GrowingNetwork, GrownLayer
 from src.models.hybrid_cache import CACHE_NAME, HybridCacheLayer, hybrid_cache
 from src.models.hypernet import CausalContext, HyperLinear, HyperNetwork
 from src.models.moe import Expert, MoEBlock, MoELosses
+from src.models.pair_embedding import PairEmbedding, previous_tokens
 from src.models.state_space import StateSpaceLayer
 from src.utils.errors import ContextLengthError
 
@@ -183,6 +184,9 @@ class LunaTransformer(ComponentInit, GPT2Model):
             for _ in range(config.extra_layers):
                 end.add_layer(config.hidden_size, config.hidden_size)
             self.ln_f = end  # type: ignore[assignment]
+        self.pairs = (
+            PairEmbedding(config.pair_rows, config.hidden_size) if config.pair_rows else None
+        )
         self.post_init()
 
     def forward(
@@ -201,7 +205,8 @@ class LunaTransformer(ComponentInit, GPT2Model):
 
         Args:
             input_ids: [B, L]. attention_mask: [B, L], 0 no preenchimento. position_ids: [B, L]; sem
-            máscara nem cache, cada 0 começa um documento empacotado. luna: o contexto da passada,
+            máscara nem cache, cada 0 começa um documento empacotado. inputs_embeds: [B, L, D], no
+            lugar de input_ids; sem os tokens, não há vetores de pares. luna: o contexto da passada,
             que é completado aqui. cache, past_key_values: os dois nomes da mesma coisa.
 
         Erros:
@@ -224,7 +229,12 @@ class LunaTransformer(ComponentInit, GPT2Model):
         if use_cache or cache is not None:
             blocks: Any = self.h
             recurrent = {block.layer_idx for block in blocks if block.is_recurrent}
+            if self.pairs is not None:
+                recurrent.add(0)  # guarda também o último token
             cache = hybrid_cache(cache, self.config, recurrent)
+        if self.pairs is not None and input_ids is not None:
+            inputs_embeds = self.wte(input_ids) + self._pair_vectors(input_ids, luna, cache)
+            input_ids = None
         if position_ids is None and attention_mask is not None and attention_mask.dim() == 2:
             positions = (attention_mask.long().cumsum(dim=-1) - 1).clamp_min(0)
             position_ids = positions[:, -length:]
@@ -238,6 +248,16 @@ class LunaTransformer(ComponentInit, GPT2Model):
             **{CACHE_NAME: cache},
             **kwargs,
         )
+
+    def _pair_vectors(self, tokens: Tensor, luna: PassContext, cache: Cache | None) -> Tensor:
+        layer: Any = cache.layers[0] if cache is not None else None
+        before = layer.last_state("token") if layer is not None else None
+        previous, real = previous_tokens(tokens, luna.mask, luna.keep, before)
+        if layer is not None:
+            layer.append_states("token", real.unsqueeze(-1))
+        assert self.pairs is not None
+        vectors: Tensor = self.pairs(tokens, previous)
+        return vectors
 
     def _check_length(self, length: int) -> None:
         if length > self.config.n_positions:

@@ -61,7 +61,7 @@ __all__ = [
 SHAPE_FIELDS = (
     "vocab_size n_positions n_embd n_layer n_head n_inner use_state_space use_moe use_hypernet "
     "use_growing state_size ssm_layers ssm_mode ssm_gated num_experts sparse_top_k expert_size "
-    "moe_layers emotional_routing hyper_layers hyper_rank hyper_context extra_layers"
+    "moe_layers emotional_routing hyper_layers hyper_rank hyper_context extra_layers pair_rows"
 ).split()
 #: O que quem carrega pode mudar: não altera a forma dos pesos nem o sentido dos tokens.
 FREE_FIELDS = (
@@ -387,16 +387,17 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         model_dir: str | os.PathLike,
         save_to_wandb: bool = False,
         run_name: str | None = None,
+        save_id: str | None = None,
     ) -> None:
         """Grava o modelo em ``model_dir``, um arquivo por componente.
 
         Uma pasta nova só aparece quando está completa; numa que existe, só os arquivos do modelo
-        são trocados, o índice por último.
+        são trocados, o índice por último. ``save_id`` identifica a gravação, se já foi escolhido.
 
         Erros:
             StorageError: o disco recusou; o que já existia continua valendo.
         """
-        self.save_pretrained(model_dir)
+        self.save_pretrained(model_dir, save_id=save_id)
         if save_to_wandb:
             _log_to_wandb(Path(model_dir), run_name)
 
@@ -405,6 +406,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         save_directory: str | os.PathLike,
         state_dict: dict[str, Tensor] | None = None,
         is_main_process: bool = True,
+        save_id: str | None = None,
         **unused: Any,
     ) -> None:
         """O mesmo formato de ``save``, sob o nome que o transformers e o Trainer chamam.
@@ -415,19 +417,21 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
             return
         folder = Path(save_directory)
         if folder.is_dir() and any(folder.iterdir()):
-            self._write(folder, state_dict)
+            self._write(folder, state_dict, save_id)
             return
         with atomic_io.staged_directory(folder) as staging:
-            self._write(staging, state_dict)
+            self._write(staging, state_dict, save_id)
 
-    def _write(self, folder: Path, state_dict: dict[str, Tensor] | None) -> None:
+    def _write(
+        self, folder: Path, state_dict: dict[str, Tensor] | None, save_id: str | None
+    ) -> None:
         self.config.architectures = [type(self).__name__]
         self.config.dtype = str(self.dtype).removeprefix("torch.")
         texts = {
             "generation_config.json": _generation_json(self),
             model_files.CONFIG_FILE: self.config.to_json_string(use_diff=False),
         }
-        model_files.write_model(folder, state_dict or self.state_dict(), texts)
+        model_files.write_model(folder, state_dict or self.state_dict(), texts, save_id)
 
     def parameter_count(self, active_only: bool = False) -> int:
         """Quantos parâmetros o modelo tem; com ``active_only``, os usados por token."""

@@ -3,7 +3,7 @@
     config.json                      ModelConfig
     generation_config.json
     components/base.safetensors      o GPT-2
-    components/state_space.safetensors, moe, hypernet, growing     os que existirem
+    components/state_space.safetensors, moe, hypernet, growing, pairs     os que existirem
     model.safetensors.index.json     qual peso está em qual arquivo
 
 O transformers lê isso como um checkpoint fragmentado comum. Todos os arquivos são escritos sob
@@ -33,6 +33,7 @@ COMPONENT_KEYS = {
     ".hyper.": "hypernet",
     ".context.": "hypernet",
     ".ln_f.layers.": "growing",
+    ".pairs.": "pairs",
 }
 
 
@@ -54,22 +55,34 @@ def group_by_component(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]
     return groups
 
 
-def write_model(folder: Path, state: dict[str, Tensor], texts: dict[str, str]) -> None:
+def new_save_id() -> str:
+    """Um identificador novo de gravação."""
+    return uuid.uuid4().hex
+
+
+def write_model(
+    folder: Path, state: dict[str, Tensor], texts: dict[str, str], save_id: str | None = None
+) -> None:
     """Grava pesos, ``texts`` (nome -> conteúdo) e índice em ``folder``, sem tocar no resto.
 
     Tudo é escrito antes sob nomes temporários; depois, sem que um Ctrl-C possa entrar no meio, cada
-    um recebe o seu nome, o índice por último.
+    um recebe o seu nome, o índice por último. Uma gravação que pare no meio desses renomes deixa os
+    temporários que faltam, com que ``model_swap.finish_saves`` a termina.
+
+    Args:
+        save_id: o identificador desta gravação; ``None`` sorteia um.
 
     Erros:
         StorageError: o disco recusou; os arquivos antigos continuam valendo.
     """
     from safetensors.torch import save
 
-    save_id = uuid.uuid4().hex
+    save_id = save_id or new_save_id()
     groups = group_by_component(state)
     target = folder / COMPONENTS_DIR
     contents = {f"{COMPONENTS_DIR}/{name}.safetensors": name for name in groups}
     pending: list[tuple[Path, Path]] = []
+    renaming = False
 
     def stage(name: str, data: bytes) -> None:
         final = folder / name
@@ -85,6 +98,7 @@ def write_model(folder: Path, state: dict[str, Tensor], texts: dict[str, str]) -
             stage(name, text.encode("utf-8"))
         stage(INDEX_FILE, _json_bytes(_index(groups, save_id)))
         with atomic_io.uninterrupted():
+            renaming = True
             for temporary, final in pending:
                 os.replace(temporary, final)
         atomic_io.fsync_path(target)
@@ -92,7 +106,7 @@ def write_model(folder: Path, state: dict[str, Tensor], texts: dict[str, str]) -
     except OSError as error:
         raise atomic_io.storage_error(error, target) from error
     finally:
-        for temporary, _ in pending:
+        for temporary, _ in [] if renaming else pending:
             temporary.unlink(missing_ok=True)
     _remove_stale(target, set(groups))
 
@@ -113,7 +127,7 @@ def _index(groups: dict[str, dict[str, Tensor]], save_id: str) -> dict[str, Any]
     return {
         "metadata": {
             "save_id": save_id,
-            "total_parameters": sum(t.numel() for t in tensors),
+            "total_parameters": sum(t.numel() for t in tensors if t.is_floating_point()),
             "total_size": sum(t.numel() * t.element_size() for t in tensors),
         },
         "weight_map": {

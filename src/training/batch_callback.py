@@ -9,6 +9,8 @@ from src.training.callback_base import ResumableCallback
 from src.training.decisions import NoiseEstimate, next_rows_per_step, noise_scale, require_number
 from src.utils.errors import LunaError, UsageError
 
+MIN_ROWS = 2  # com uma linha só não há dois tamanhos de lote a comparar, e o ruído não se vê
+
 
 class RowSampler(Protocol):
     """Quem escolhe as linhas de cada atualização; ``rows_per_step`` pode mudar entre elas."""
@@ -19,8 +21,8 @@ class RowSampler(Protocol):
 class DynamicBatchSizeCallback(ResumableCallback):
     """Ajusta as linhas por atualização ao ruído do gradiente (``src/training/decisions.py``).
 
-    Quem treina chama ``observe`` depois de cada atualização que teve mais de um micro-lote (com um
-    só, não há dois tamanhos a comparar); ``small_batch`` dá os dois primeiros números. A cada
+    Quem treina parte cada atualização em ao menos dois micro-lotes (com um só, não há dois tamanhos
+    a comparar) e chama ``observe``; ``small_batch`` dá os dois primeiros números. A cada
     ``every`` passos, no fim do passo, o lote dobra, cai à metade ou fica, em
     ``sampler.rows_per_step``. A falta de memória é outra decisão, imediata, de quem treina:
     ``after_out_of_memory``, que só reparte a atualização em micro-lotes menores.
@@ -28,7 +30,7 @@ class DynamicBatchSizeCallback(ResumableCallback):
     Args:
         sampler: quem escolhe as linhas; ``None``: quem treina o fornece (``attach``).
         max_rows: o teto de linhas; ``None`` é oito vezes o inicial.
-        min_rows: o piso.
+        min_rows: o piso, que nunca é menor que ``MIN_ROWS``.
         every: de quantos em quantos passos se decide; também quantas observações é preciso ter.
         decay: o peso do passado na média móvel das estimativas.
 
@@ -51,7 +53,7 @@ class DynamicBatchSizeCallback(ResumableCallback):
         require_number("every", every, 1, whole=True)
         if not 0 <= decay < 1:
             raise UsageError(f"decay={decay!r}: esperado de 0 a menos de 1.")
-        self.sampler, self.max_rows, self.min_rows = sampler, max_rows, min_rows
+        self.sampler, self.max_rows, self.min_rows = sampler, max_rows, max(min_rows, MIN_ROWS)
         self.every, self.decay = every, decay
         self.signal = self.noise = 0.0
         self.observations = 0

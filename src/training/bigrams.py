@@ -20,12 +20,8 @@ Language Modelling" (2007), com um só token de contexto; a ideia de partir de b
 medidas que a justificam aqui estão em docs/LOG.md.
 """
 
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,9 +29,7 @@ from src.models.loss import CHUNK_FLOATS
 from src.models.luna_model import LunaModel
 from src.models.moe import Expert
 from src.models.state_space import StateSpaceLayer
-from src.training.packing import IGNORED
-
-logger = logging.getLogger(__name__)
+from src.training.ngram_counts import Successors
 
 MAX_PASSES = 8
 #: A partida custa no máximo esta parte das contas do treino que vem depois.
@@ -44,83 +38,10 @@ SHARE = 0.08
 SOFTMAX_COST = 1.7
 #: Com menos tokens por entrada do vocabulário, as contagens são ruído decorado (docs/LOG.md).
 MIN_TOKENS_PER_ENTRY = 100
-MAX_TOKENS = 20_000_000  # de um corpus maior, conta-se uma amostra espalhada das linhas
 BATCH = 256  # contextos por atualização
 EMBEDDING_RATE, HEAD_RATE = 1e-2, 5e-3
 WARM_UP, DECAY = 8, 0.6  # atualizações de aquecimento; parte final em que a taxa desce a zero
 EMBEDDING_BETAS, HEAD_BETAS = (0.8, 0.95), (0.9, 0.95)
-
-
-@dataclass(frozen=True)
-class PairCounts:
-    """Os pares contados, agrupados pelo primeiro token.
-
-    start: [V + 1], onde começam os pares de cada contexto. following: [P], o segundo token.
-    counts: [P]. totals: [V], as somas por contexto.
-    """
-
-    start: Tensor
-    following: Tensor
-    counts: Tensor
-    totals: Tensor
-
-    @property
-    def contexts(self) -> Tensor:
-        """Os tokens que aparecem como contexto."""
-        return torch.nonzero(self.totals > 0).ravel()
-
-
-def count_pairs(rows: Any, vocab_size: int, max_tokens: int = MAX_TOKENS) -> PairCounts:
-    """Conta (token, token aprendido seguinte) em ``rows``, sem atravessar documentos."""
-    keys, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    for before, after in _pairs(rows, max_tokens):
-        found, times = np.unique(before * vocab_size + after, return_counts=True)
-        keys, counts = _merged(keys, counts, found, times)
-    first = torch.from_numpy(keys // vocab_size)
-    values = torch.from_numpy(counts).float()
-    totals = torch.zeros(vocab_size).index_add_(0, first, values)
-    start = torch.searchsorted(first, torch.arange(vocab_size + 1))
-    return PairCounts(start, torch.from_numpy(keys % vocab_size), values, totals)
-
-
-def _merged(
-    keys: np.ndarray, counts: np.ndarray, more: np.ndarray, times: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    if not len(keys):
-        return more, times
-    together, where = np.unique(np.concatenate([keys, more]), return_inverse=True)
-    summed = np.bincount(where.ravel(), weights=np.concatenate([counts, times]))
-    return together, summed.astype(np.int64)
-
-
-def _pairs(rows: Any, max_tokens: int) -> Any:
-    """(primeiros [n], segundos [n]) em blocos de uns milhões de tokens."""
-    block: list[tuple[np.ndarray, np.ndarray]] = []
-    size = 0
-    for before, after in _pieces(rows, max_tokens):
-        block.append((before, after))
-        size += len(before)
-        if size >= 4_000_000:
-            yield tuple(np.concatenate(side) for side in zip(*block))
-            block, size = [], 0
-    if block:
-        yield tuple(np.concatenate(side) for side in zip(*block))
-
-
-def _pieces(rows: Any, max_tokens: int) -> Any:
-    examples: Sequence[Any] | None = getattr(rows, "examples", None)
-    if examples is not None:
-        stride = max(1, -(-rows.tokens // max_tokens))
-        for example in examples[::stride]:
-            ids, learn = np.array(example.ids, np.int64), np.array(example.learn[1:], bool)
-            yield ids[:-1][learn], ids[1:][learn]
-        return
-    stride = max(1, -(-len(rows) * rows.length // max_tokens))
-    for index in range(0, len(rows), stride):
-        row = {name: tensor.numpy() for name, tensor in rows[index].items()}
-        learn = (row["labels"][1:] != IGNORED) & (row["position_ids"][1:] != 0)
-        ids = row["input_ids"].astype(np.int64)
-        yield ids[:-1][learn], ids[1:][learn]
 
 
 def passes_for(
@@ -134,8 +55,12 @@ def passes_for(
     if data_tokens < MIN_TOKENS_PER_ENTRY * vocab:
         return 0
     training = 6.0 * training_tokens * active_parameters
-    one_pass = 6.0 * vocab * vocab * width * SOFTMAX_COST
-    return min(MAX_PASSES, int(SHARE * training / one_pass))
+    return min(MAX_PASSES, int(SHARE * training / passes_cost(vocab, vocab, width)))
+
+
+def passes_cost(contexts: int, vocab: int, width: int) -> float:
+    """As operações de uma passada por ``contexts`` contextos."""
+    return 6.0 * contexts * vocab * width * SOFTMAX_COST
 
 
 def can_start(model: LunaModel) -> bool:
@@ -144,7 +69,7 @@ def can_start(model: LunaModel) -> bool:
 
 
 def start_from_bigrams(
-    model: LunaModel, counts: PairCounts, passes: int, seed: int, low_precision: bool = False
+    model: LunaModel, counts: Successors, passes: int, seed: int, low_precision: bool = False
 ) -> float:
     """Zera as saídas dos blocos e ajusta embeddings e projeção aos pares.
 
@@ -159,7 +84,7 @@ def start_from_bigrams(
     loss = fit(
         model.model.transformer.wte.weight,
         model.model.lm_head.weight,
-        _final_norm(model),
+        final_norm(model),
         counts,
         passes,
         seed,
@@ -187,7 +112,8 @@ def silence_blocks(model: LunaModel) -> None:
     model.model.transformer.wpe.weight.zero_()
 
 
-def _final_norm(model: LunaModel) -> nn.Module:
+def final_norm(model: LunaModel) -> nn.Module:
+    """A normalização antes da projeção de saída, por baixo do que tiver crescido."""
     end = model.model.transformer.ln_f
     found: nn.Module = end.base_model if model.growing_networks else end
     return found
@@ -197,7 +123,7 @@ def fit(
     embedding: Tensor,
     head: Tensor,
     norm: nn.Module,
-    counts: PairCounts,
+    counts: Successors,
     passes: int,
     seed: int,
     dtype: torch.dtype = torch.float32,
@@ -205,15 +131,15 @@ def fit(
     """Ajusta ``embedding`` e ``head`` [V, D], no lugar, às contagens; devolve os nats por token."""
     contexts, generator = counts.contexts, torch.Generator().manual_seed(seed)
     total = passes * -(-len(contexts) // BATCH)
-    rows, columns = _Adam(embedding, EMBEDDING_BETAS), _Adam(head, HEAD_BETAS)
+    rows, columns = RowAdam(embedding, EMBEDDING_BETAS), RowAdam(head, HEAD_BETAS)
     step, nats = 0, 0.0
     for _ in range(passes):
         nats = 0.0
         order = contexts[torch.randperm(len(contexts), generator=generator)]
         for batch in order.split(BATCH):
-            factor = min((step + 1) / WARM_UP, (total - step) / (total * DECAY), 1.0)
-            loss, row_gradient, head_gradient = pair_gradients(
-                embedding, head, norm, counts, batch, dtype
+            factor, head_gradient = ramp(step, total), torch.zeros_like(head)
+            loss, row_gradient = context_gradients(
+                embedding.detach()[batch], head, norm, counts, batch, dtype, head_gradient
             )
             nats += loss * float(counts.totals[batch].sum())
             rows.step(row_gradient, EMBEDDING_RATE * factor, batch)
@@ -225,23 +151,30 @@ def fit(
     return nats / float(counts.totals.sum())
 
 
-def pair_gradients(
-    embedding: Tensor,
+def ramp(step: int, total: int) -> float:
+    """O fator da taxa na atualização ``step`` de ``total``: aquece, fica, desce."""
+    return min((step + 1) / WARM_UP, (total - step) / (total * DECAY), 1.0)
+
+
+def context_gradients(
+    vectors: Tensor,
     head: Tensor,
     norm: nn.Module,
-    counts: PairCounts,
+    counts: Successors,
     batch: Tensor,
     dtype: torch.dtype = torch.float32,
-) -> tuple[float, Tensor, Tensor]:
-    """(nats por token, gradiente das linhas de E [b, D], gradiente de U [V, D]) dos contextos.
+    head_gradient: Tensor | None = None,
+) -> tuple[float, Tensor]:
+    """(nats por token, gradiente de ``vectors`` [b, D]), um vetor por contexto de ``batch`` [b].
 
-    A perda é a média sobre os tokens que seguem os contextos de ``batch`` [b].
+    A perda é a média sobre os tokens que seguem esses contextos. O gradiente de ``head`` [V, D] é
+    somado a ``head_gradient``, se houver.
     """
     with torch.enable_grad():
-        vectors = embedding.detach()[batch].requires_grad_(True)
+        vectors = vectors.requires_grad_(True)
         hidden = norm(vectors)
     h, w = hidden.detach().to(dtype), head.detach().to(dtype)
-    hidden_gradient, head_gradient = torch.empty_like(h), torch.zeros_like(head)
+    hidden_gradient = torch.empty_like(h)
     weight = float(counts.totals[batch].sum())
     nats, size = 0.0, max(16, CHUNK_FLOATS // 2 // len(head))
     with torch.no_grad():
@@ -251,13 +184,14 @@ def pair_gradients(
             nats += loss
             residual = residual.to(dtype)
             hidden_gradient[some] = residual @ w
-            head_gradient += residual.T @ h[some]
-    (row_gradient,) = torch.autograd.grad(hidden, vectors, hidden_gradient.to(hidden.dtype))
-    return nats, row_gradient, head_gradient
+            if head_gradient is not None:
+                head_gradient += residual.T @ h[some]
+    (gradient,) = torch.autograd.grad(hidden, vectors, hidden_gradient.to(hidden.dtype))
+    return nats, gradient
 
 
 def _residual(
-    h: Tensor, w: Tensor, counts: PairCounts, batch: Tensor, weight: float
+    h: Tensor, w: Tensor, counts: Successors, batch: Tensor, weight: float
 ) -> tuple[Tensor, float]:
     """c_i / c * (softmax - q_i) [b, V], e a perda desta parte."""
     logits = (h @ w.T).float()
@@ -275,7 +209,7 @@ def _residual(
     return residual, loss
 
 
-class _Adam:
+class RowAdam:
     """O passo de Adam de uma tabela, também só de algumas linhas, cada uma com a sua idade."""
 
     def __init__(self, table: Tensor, betas: tuple[float, float]) -> None:
@@ -290,8 +224,8 @@ class _Adam:
         first, second = self.betas
         self.age[where] += 1
         age = self.age[where]
-        self.mean[where] = mean = self.mean[where].lerp(gradient, 1 - first)
-        square = self.square[where].mul(second).addcmul(gradient, gradient, value=1 - second)
+        self.mean[where] = mean = self.mean[where].lerp_(gradient, 1 - first)
+        square = self.square[where].mul_(second).addcmul_(gradient, gradient, value=1 - second)
         self.square[where] = square
         size = (square / (1 - second**age)).sqrt_().add_(1e-12)
         self.table[where] -= rate * (mean / (1 - first**age)) / size

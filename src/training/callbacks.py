@@ -175,7 +175,8 @@ class LearningRateSchedulerCallback(ResumableCallback):
         scheduler = require_lambda(lr_scheduler)
         if self.kind is not None:
             steps = (state.max_steps, self.warmup_steps, self.decay_fraction)
-            replace_schedule(scheduler, RateSchedule(*steps, self.kind))
+            scales = getattr(scheduler.lr_lambdas[0], "scales", [])  # os estágios continuam valendo
+            replace_schedule(scheduler, RateSchedule(*steps, self.kind, scales))
         scale_rates(scheduler, self.scale)
 
     def on_evaluate(

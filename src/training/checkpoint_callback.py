@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from src.training.callback_base import ResumableCallback
 from src.training.decisions import checkpoint_due, checkpoints_to_remove, require_number
-from src.utils.atomic_io import TEMP_PREFIX, fsync_path
+from src.utils.atomic_io import TEMP_PREFIX, fsync_path, remove_leftovers
 from src.utils.errors import LunaError, StorageError, UsageError
-from src.utils.processes import is_main_process
+from src.utils.processes import as_main_process_says, is_main_process
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +142,7 @@ class CheckpointCallback(ResumableCallback):
             save_seconds=self.save_seconds,
             new_best=new_best,
         )
-        return due if self.minutes is None else _as_main_process_says(due)
+        return due if self.minutes is None else as_main_process_says(due)
 
     def _write(self, step: int, bits: float | None) -> None:
         assert self.save is not None
@@ -181,8 +180,7 @@ def remove_folder(path: Path) -> bool:
     apagado na próxima vez. O que o sistema não deixar remover fica para depois, com um aviso.
     """
     try:
-        for leftover in path.parent.glob(f"{REMOVING}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        remove_leftovers(path.parent, REMOVING)
         if path.exists():
             temporary = path.with_name(f"{REMOVING}{path.name}")
             path.rename(temporary)
@@ -191,12 +189,3 @@ def remove_folder(path: Path) -> bool:
     except OSError as error:
         logger.warning("O checkpoint antigo '%s' não saiu por completo: %s", path, error.strerror)
     return not path.exists()
-
-
-def _as_main_process_says(decision: bool) -> bool:
-    """Os relógios diferem: vale a decisão do processo principal, para que gravem todos juntos."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return decision
-    shared = [decision]
-    dist.broadcast_object_list(shared, src=0)
-    return shared[0]

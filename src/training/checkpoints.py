@@ -10,6 +10,7 @@ Tudo é escrito sob um nome temporário, descarregado no disco e só então reno
 deixa meio checkpoint sob o nome de verdade. Nada é desserializado com pickle.
 """
 
+import itertools
 import logging
 import random
 import re
@@ -39,7 +40,12 @@ def checkpoint_steps(folder: Path) -> list[int]:
     if not folder.is_dir():
         return []
     found = [(match, path) for path in folder.iterdir() if (match := _STEP.fullmatch(path.name))]
-    return sorted(int(m[1]) for m, path in found if (path / STATE_DIR / STATE_FILE).is_file())
+    return sorted(int(m[1]) for m, path in found if is_checkpoint(path))
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Se ``path`` é de um treino, e não só pesos que alguém gravou."""
+    return (path / STATE_DIR / STATE_FILE).is_file()
 
 
 def find_checkpoint(folder: Path, asked: str | Path = "auto", run: str = "") -> Path | None:
@@ -48,27 +54,56 @@ def find_checkpoint(folder: Path, asked: str | Path = "auto", run: str = "") -> 
     Com ``auto``, um checkpoint danificado é deixado de lado com um aviso; ``None`` se não há.
 
     Erros:
-        LunaError: o caminho pedido não é um checkpoint retomável.
+        LunaError: o caminho pedido não é um checkpoint do treino ``run``.
+        ModelFormatError: o caminho pedido está danificado.
     """
+    newest = (folder / f"step-{step}" for step in reversed(checkpoint_steps(folder)))
     if str(asked) == "auto":
-        newest = (folder / f"step-{step}" for step in reversed(checkpoint_steps(folder)))
         return next((path for path in newest if _is_usable(path, run)), None)
-    path = Path(asked)
-    if not (path / STATE_DIR / STATE_FILE).is_file():
-        known = ", ".join(f"step-{step}" for step in checkpoint_steps(folder)) or "nenhum"
+    path, problem = Path(asked), ""
+    if not is_checkpoint(path):
+        problem = f"não é um checkpoint retomável (falta {STATE_DIR}/{STATE_FILE})"
+    elif not belongs_to(path, run):
+        problem = "é de outro treino, não do que foi interrompido"
+    if problem:
+        known = ", ".join(path.name for path in newest if _is_usable(path, run)) or "nenhum"
         raise LunaError(
-            f"--resume {asked}: não é um checkpoint retomável (falta {STATE_DIR}/{STATE_FILE}). "
-            f"Em '{folder}' há: {known}. Use --resume para o mais novo."
+            f"--resume {asked}: {problem}. Em '{folder}' há: {known}. Use --resume, sem caminho, "
+            "para o mais novo."
         )
     return path
 
 
+def belongs_to(path: Path, run: str) -> bool:
+    """Se o checkpoint ``path`` é do treino ``run``.
+
+    Erros:
+        ModelFormatError: está danificado.
+    """
+    return bool(read_state(path).get("run") == run)
+
+
 def _is_usable(path: Path, run: str) -> bool:
     try:
-        return bool(read_state(path).get("run") == run)
+        return belongs_to(path, run)
     except ModelFormatError as error:
         logger.warning("Checkpoint deixado de lado: %s", error)
         return False
+
+
+def set_aside(path: Path) -> None:
+    """Dá outro nome a pesos que alguém gravou onde um checkpoint vai ficar: nada se apaga.
+
+    Erros:
+        StorageError: o disco recusou.
+    """
+    names = (path.with_name(f"{path.name}-guardado-{number}") for number in itertools.count(1))
+    free = next(name for name in names if not name.exists())
+    try:
+        path.rename(free)
+    except OSError as error:
+        raise atomic_io.storage_error(error, path) from error
+    logger.warning("'%s' não é deste treino, e agora se chama '%s'.", path, free.name)
 
 
 def save_checkpoint(

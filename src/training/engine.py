@@ -2,7 +2,8 @@
 
 - Cada item do fluxo de dados é o lote inteiro de uma atualização; aqui ele é dividido em partes de
   ``micro_rows`` linhas. A perda é dividida pelo total de tokens do lote, e por isso 1 parte de 8
-  linhas e 8 partes de 1 dão o mesmo gradiente.
+  linhas e 8 partes de 1 dão o mesmo gradiente, a menos do arredondamento; não o dropout, sorteado
+  em cada parte, nem o balanço do MoE, que mede os especialistas dentro de cada uma.
 - Sem memória, as partes caem pela metade e a atualização é refeita do começo.
 - Um gradiente que não é finito não atualiza nada; três seguidos param o treino.
 - A perda sai da entropia cruzada em pedaços, sem os logits inteiros (``src/models/loss.py``).
@@ -15,9 +16,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from accelerate.utils import parse_flag_from_env
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import Trainer
+from transformers import Trainer, TrainingArguments
 
 from src.evaluation.likelihood import Likelihood
 from src.training.decisions import after_out_of_memory
@@ -25,13 +27,14 @@ from src.training.optim import build_optimizer
 from src.training.packing import IGNORED
 from src.training.schedule import build_scheduler
 from src.training.stream import TrainingStream
-from src.utils.errors import LunaError
+from src.utils.errors import LunaError, UsageError
 from src.utils.processes import world_size
 
 logger = logging.getLogger(__name__)
 
-#: A projeção que já partiu das contagens anda devagar: um lote sabe menos que o corpus inteiro.
-STARTED_HEAD_SCALE = 0.15
+#: O que já partiu das contagens anda devagar: um lote sabe menos que o corpus inteiro. A projeção,
+#: mais devagar ainda (docs/LOG.md).
+STARTED_SCALE, STARTED_HEAD_SCALE = 0.3, 0.15
 MAX_SKIPPED = 3  # atualizações seguidas com gradiente não finito
 OUT_OF_MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 
@@ -48,6 +51,7 @@ class LunaHFTrainer(Trainer):
         own_schedule: se a taxa segue o plano de Luna (``src/training/schedule.py``), ou o que
             ``lr_scheduler_type`` pede ao transformers.
         low_precision: faz as contas grandes em bf16; pesos e otimizador ficam em fp32.
+        own_optimizer: se o otimizador é o de Luna, ou o que ``optim`` pede ao transformers.
         **kwargs: os de ``transformers.Trainer``.
     """
 
@@ -60,36 +64,47 @@ class LunaHFTrainer(Trainer):
         ssm_lr_scale: float = 0.1,
         own_schedule: dict[str, Any] | None = None,
         low_precision: bool = False,
+        own_optimizer: bool = True,
         **kwargs: Any,
     ) -> None:
+        use_one_gpu(kwargs["args"])
         super().__init__(train_dataset=stream, **kwargs)
         self.stream, self.micro_rows = stream, micro_rows
         self.measure, self.on_event = measure, on_event or (lambda name: None)
         self.ssm_lr_scale, self.own_schedule = ssm_lr_scale, own_schedule
-        self.low_precision = low_precision
+        self.low_precision, self.own_optimizer = low_precision, own_optimizer
         self.skipped = 0  # seguidas
         self.observe_noise: Callable[[float, float, int, int], None] | None = None
 
     # ------------------------------------------------------------------ peças
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Muon nas matrizes, AdamW no resto (``src/training/optim.py``)."""
+        """Muon nas matrizes, AdamW no resto (``src/training/optim.py``), ou o escolhido."""
         if self.optimizer is None:
             self.optimizer = self.fresh_optimizer(model)
         return self.optimizer
 
     def fresh_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Um otimizador novo, do tipo e com os números deste treino."""
+        if not self.own_optimizer:
+            return self._chosen_optimizer(model)
         target: Any = model if model is not None else self.model
         started = getattr(target.config, "origin", "") == "bigram"
         return build_optimizer(
             target,
-            self.args.learning_rate,
+            self.args.learning_rate * (STARTED_SCALE if started else 1.0),
             self.args.weight_decay,
             self.ssm_lr_scale,
             STARTED_HEAD_SCALE if started else 1.0,
             self.low_precision,
         )
+
+    def _chosen_optimizer(self, model: Any) -> torch.optim.Optimizer:
+        kept, self.optimizer = self.optimizer, None
+        try:
+            return super().create_optimizer(model)
+        finally:
+            self.optimizer = kept
 
     def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
         """bf16 onde se escolheu; com ``bf16=True`` nos argumentos, quem o faz é o accelerate."""
@@ -129,7 +144,7 @@ class LunaHFTrainer(Trainer):
                 if not is_out_of_memory(error) or world_size() > 1:
                     raise
             model.zero_grad()
-            self.micro_rows = after_out_of_memory(min(self.micro_rows, _rows(inputs)))
+            self.micro_rows = after_out_of_memory(self._part_rows(_rows(inputs)))
             _release_memory()
             self.on_event("oom")
             logger.warning(
@@ -137,12 +152,18 @@ class LunaHFTrainer(Trainer):
                 self.micro_rows,
             )
 
+    def _part_rows(self, rows: int) -> int:
+        """Linhas por parte; para comparar dois tamanhos de lote são precisas duas partes."""
+        most = rows if self.observe_noise is None else max(1, rows // 2)
+        return min(self.micro_rows, most)
+
     def _accumulate(self, model: nn.Module, inputs: dict[str, Any], items: Any) -> Tensor:
         rows, total = _rows(inputs), torch.zeros((), device=self.args.device)
+        size = self._part_rows(rows)
         first: float | None = None  # norma da primeira parte, como se ela fosse o lote
-        for start in range(0, rows, self.micro_rows):
-            part = {name: value[start : start + self.micro_rows] for name, value in inputs.items()}
-            last = start + self.micro_rows >= rows
+        for start in range(0, rows, size):
+            part = {name: value[start : start + size] for name, value in inputs.items()}
+            last = start + size >= rows
             waiting = contextlib.nullcontext() if last else self.accelerator.no_sync(model=model)
             with waiting:
                 with self.compute_loss_context_manager():
@@ -153,7 +174,7 @@ class LunaHFTrainer(Trainer):
                 share = float(learned_tokens(part) / items)
                 first = squared_norm(model) / share**2 if share else None
         if first is not None and self.observe_noise is not None:
-            self.observe_noise(first, squared_norm(model), self.micro_rows, rows)
+            self.observe_noise(first, squared_norm(model), size, rows)
         return total
 
     def compute_loss(
@@ -184,11 +205,13 @@ class LunaHFTrainer(Trainer):
         self.skipped += 1
         self.on_event("skipped")
         if self.skipped >= MAX_SKIPPED:
+            rate = self.args.learning_rate
             raise LunaError(
                 f"A perda deixou de ser um número em {MAX_SKIPPED} atualizações seguidas (passo "
-                f"{self.state.global_step + 1}): o treino parou sem gravar essas. Diminua a taxa "
-                f"de aprendizado (agora {self.args.learning_rate:g}) pela metade, confira os "
-                "dados, e continue do último checkpoint com --resume."
+                f"{self.state.global_step + 1}): o treino parou, e o modelo está como antes dele. "
+                "Confira os dados e treine outra vez com a taxa de aprendizado (agora "
+                f'{rate:g}) pela metade: "learning_rate": {rate / 2:g} na seção training da '
+                "configuração (--config). Sem --resume, que repetiria a mesma taxa."
             )
         logger.warning("Gradiente não finito no passo %d: pulado.", self.state.global_step + 1)
         return torch.zeros(())
@@ -209,6 +232,34 @@ class LunaHFTrainer(Trainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+
+def use_one_gpu(arguments: TrainingArguments) -> None:
+    """Um processo usa uma GPU só: com várias, o transformers dividiria o lote outra vez."""
+    if arguments.n_gpu > 1:
+        logger.warning(
+            "Há %d GPUs, e este processo usa uma. Para usar todas: torchrun --nproc_per_node %d "
+            "main.py train ...",
+            arguments.n_gpu,
+            arguments.n_gpu,
+        )
+        arguments._n_gpu = 1
+
+
+def refuse_sharding(values: dict[str, Any]) -> None:
+    """Recusa o FSDP: nem o Muon nem os checkpoints sabem juntar pesos repartidos.
+
+    Args:
+        values: os argumentos pedidos; o ``accelerate launch`` o pede pelo ambiente.
+
+    Erros:
+        UsageError: foi pedido.
+    """
+    if values.get("fsdp") or parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        raise UsageError(
+            "FSDP: Luna não treina com os pesos repartidos entre as GPUs. Use DDP (torchrun "
+            "--nproc_per_node N main.py train ...), em que cada GPU tem o modelo inteiro."
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,8 +10,9 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from src.config.personas import PERSONAS, Personas
@@ -38,6 +39,9 @@ from src.utils.text_formats import (
 )
 
 logger = logging.getLogger(__name__)
+
+#: Caracteres tokenizados de cada vez: a biblioteca gasta mais de 100 bytes em cada um.
+BLOCK_CHARS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -83,14 +87,14 @@ def build_examples(
     for text in texts:
         for item in parse_text(text):
             if item.messages is None:
-                plain.append(str(item))
+                plain.append(item)
             else:
                 if item.persona is not None and item.persona not in personas:
                     unknown[item.persona] += 1
                 messages = with_persona(item.messages, item.persona, personas)
                 persona = persona_vector(messages, item.persona, personas)
                 examples += chat_windows(messages, tokenizer, context, persona, with_emotion)
-    for ids in tokenizer.encode_batch(plain):
+    for ids in _encoded_texts(plain, tokenizer):
         examples += text_windows(ids, tokenizer.eos_id, context)
     _warn_of_unknown(unknown, personas)
     examples = [example for example in examples if example.learned]
@@ -105,6 +109,31 @@ def build_examples(
             "conversas, se há respostas em linhas 'Luna: ...'."
         )
     return examples
+
+
+def _encoded_texts(texts: Sequence[str], tokenizer: LunaTokenizer) -> Iterator[list[int]]:
+    """Os ids de cada texto, tokenizados aos blocos.
+
+    Um inteiro do Python ocupa 32 bytes; aqui todas as vezes de um token são o mesmo objeto.
+    """
+    shared = list(range(len(tokenizer)))
+    for block in _blocks(texts):
+        for ids in tokenizer.encode_batch(block):
+            yield [shared[token] for token in ids]
+
+
+def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Grupos seguidos de ``texts`` com uns ``BLOCK_CHARS`` caracteres."""
+    block: list[str] = []
+    size = 0
+    for text in texts:
+        block.append(str(text))
+        size += len(text)
+        if size >= BLOCK_CHARS:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
 
 
 def _warn_of_unknown(unknown: Counter[str], known: Personas) -> None:
@@ -161,8 +190,14 @@ def text_windows(ids: Sequence[int], eos_id: int, context: int) -> list[Example]
     windows = []
     for start in range(0, len(full) - 1, context - 1):
         window = full[start : start + context]
-        windows.append(Example(window, [False] + [True] * (len(window) - 1)))
+        windows.append(Example(window, _all_but_first(len(window))))
     return windows
+
+
+@lru_cache(maxsize=4096)
+def _all_but_first(size: int) -> list[bool]:
+    """A mesma lista para todas as janelas de ``size`` tokens; ninguém a muda."""
+    return [False] + [True] * (size - 1)
 
 
 def chat_windows(

@@ -46,11 +46,12 @@ def orthogonalize(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tenso
     a, b, c = NEWTON_SCHULZ
     x = matrices.to(dtype)
     tall = x.shape[-2] > x.shape[-1]
-    x = x.mT if tall else x
+    x = x.mT.contiguous() if tall else x
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
     return (x.mT if tall else x).to(matrices.dtype)
 
 
@@ -120,13 +121,21 @@ class MuonAdamW(torch.optim.Optimizer):
                 state["step"] = torch.zeros(())
                 state["mean"] = torch.zeros_like(parameter)
                 state["square"] = torch.zeros_like(parameter)
-            state["step"] += 1
-            step = float(state["step"])
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            state["mean"].lerp_(gradient, 1 - beta1)
-            state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-            scale = (state["square"].sqrt() / (1 - beta2**step) ** 0.5).add_(group["eps"])
-            parameter.addcdiv_(state["mean"], scale, value=-group["lr"] / (1 - beta1**step))
+            torch._fused_adamw_(  # uma leitura da memória em vez de dez (docs/LOG.md)
+                [parameter],
+                [gradient],
+                [state["mean"]],
+                [state["square"]],
+                [],
+                [state["step"].add_(1)],
+                lr=group["lr"],
+                beta1=beta1,
+                beta2=beta2,
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
 
 
 def parameter_groups(

@@ -16,7 +16,7 @@ from src.evaluation.memory import peak_resident_gb
 from src.training.checkpoints import generator_state, load_generator_state
 from src.training.engine import LunaHFTrainer, learned_tokens
 
-WARM_UP, MIN_STEPS, MAX_STEPS = 1, 3, 8
+WARM_UP, MIN_STEPS, MAX_STEPS = 2, 3, 8
 PROBE_SECONDS = 4.0  # a sondagem para por volta disto, a partir de MIN_STEPS
 
 

@@ -1,19 +1,25 @@
-"""O que se pede a um treino além dos ``TrainingArguments``; vai em ``run.json``."""
+"""O que se pede a um treino, o que decide o resultado dele e quem o acompanha.
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+``Request`` e ``RunOptions`` vão em ``run.json``.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from src.training.finetune import REPLAY_FRACTION, check_fraction
 from src.training.stages import Stage, parse_stages
 from src.utils.errors import UsageError
 
+logger = logging.getLogger(__name__)
+
 LORA_KEYS = ("rank", "alpha", "dropout", "targets")
 
 
 @dataclass
 class Request:
-    """O pedido.
+    """O pedido, além dos ``TrainingArguments``.
 
     context: tokens por linha. stages: os estágios de um currículo, como dicionários, ou ``None``.
     max_minutes: a duração, no lugar de passadas. replay_fraction: a parte dos tokens que vem dos
@@ -53,6 +59,45 @@ class Request:
     def curriculum(self) -> list[Stage] | None:
         """Os estágios, ou ``None``."""
         return None if self.stages is None else parse_stages(self.stages)
+
+
+@dataclass
+class RunOptions:
+    """O que decide o resultado de um treino, além dos dados e do modelo; vai em ``run.json``.
+
+    micro_rows: linhas por ida e volta, neste processo. schedule: ``kind`` e ``decay_fraction`` do
+    plano da taxa, ou ``None`` quando é o do transformers. low_precision: contas em bf16.
+    dropout: ``None`` deixa a escolha para quando se souberem os passos (``dropout_for``).
+    start_passes: passadas da partida por bigramas (``src/training/bigrams.py``); ``None`` deixa a
+    escolha para quem treina. start_pairs: teto de pares com vetor próprio; depois da escolha, os
+    que valem a pena (``src/training/pair_vectors.py``).
+    """
+
+    arguments: dict[str, Any]
+    micro_rows: int
+    dropout: float | None
+    ssm_lr_scale: float
+    low_precision: bool
+    threads: int
+    schedule: dict[str, Any] | None = None
+    warmup_fraction: float = 0.0
+    start_passes: int | None = None
+    start_pairs: int = 0
+
+
+@dataclass
+class Monitor:
+    """Quem acompanha o treino: barra, wandb, perguntas ao longo do caminho.
+
+    command: o que a linha de comando quer achar em ``run.json`` ao retomar.
+    """
+
+    show_progress: bool = True
+    use_wandb: bool = False
+    announce: Callable[[str], None] = logger.info
+    generate: Callable[[str], str] | None = None
+    prompts: Sequence[str] = ()
+    command: dict[str, Any] = field(default_factory=dict)
 
 
 def checked_minutes(value: Any) -> float | None:

@@ -5,7 +5,6 @@
 """
 
 import itertools
-import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -14,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from src.evaluation.likelihood import Likelihood
 from src.models.luna_model import LunaModel
 from src.models.tokenizer import LunaTokenizer
 from src.training import checkpoints
 from src.training.batch_callback import DynamicBatchSizeCallback
-from src.training.bigrams import can_start, count_pairs, passes_for, start_from_bigrams
+from src.training.bigrams import can_start, passes_for, start_from_bigrams
 from src.training.callbacks import (
     CheckpointCallback,
     GrowthCallback,
@@ -31,20 +30,25 @@ from src.training.callbacks import (
 )
 from src.training.checkpoint_callback import remove_folder
 from src.training.curriculum import StageResult
+from src.training.dropout import dropout_for, set_dropout
 from src.training.engine import LunaHFTrainer
 from src.training.lora import has_lora, save_adapter
 from src.training.monitoring import SamplesCallback
+from src.training.ngram_counts import count_pairs
+from src.training.pair_vectors import add_pair_vectors, pairs_for
 from src.training.plan import TrainingPlan, steps_in, total_seconds
 from src.training.probe import probe
 from src.training.progress import MetricsCallback, ProgressCallback
-from src.training.request import Request
-from src.training.run_file import RunFile, data_fingerprint, new_run_id
+from src.training.request import Monitor, Request, RunOptions
+from src.training.run_callbacks import Resumer, StageWatcher
+from src.training.run_file import RunFile, data_fingerprint, new_run_id, restore_stages
 from src.training.stages import Stage
+from src.training.stop_signals import StopRequested, StopSignals
 from src.training.stream import StreamStage, TrainingStream
 from src.training.tracking import tracking_callbacks
-from src.utils.processes import is_main_process, process_rank, world_size
-
-logger = logging.getLogger(__name__)
+from src.utils.atomic_io import remove_leftovers
+from src.utils.errors import ModelFormatError, StorageError
+from src.utils.processes import as_main_process_says, is_main_process, process_rank, world_size
 
 CHECKPOINT_MINUTES = 5.0  # e nunca mais que 2 % do tempo gravando (CheckpointCallback)
 KEPT_CHECKPOINTS = 2
@@ -52,44 +56,11 @@ WARMUP_CAP = 200  # passos de aquecimento, no máximo
 
 
 @dataclass
-class RunOptions:
-    """O que decide o resultado de um treino, além dos dados e do modelo; vai em ``run.json``.
-
-    micro_rows: linhas por ida e volta, neste processo. schedule: ``kind`` e ``decay_fraction`` do
-    plano da taxa, ou ``None`` quando é o do transformers. low_precision: contas em bf16.
-    start_passes: passadas da partida por bigramas (``src/training/bigrams.py``); ``None`` deixa a
-    escolha para quem treina.
-    """
-
-    arguments: dict[str, Any]
-    micro_rows: int
-    dropout: float
-    ssm_lr_scale: float
-    low_precision: bool
-    threads: int
-    schedule: dict[str, Any] | None = None
-    warmup_fraction: float = 0.0
-    start_passes: int | None = None
-
-
-@dataclass
-class Monitor:
-    """Quem acompanha o treino: barra, wandb, perguntas ao longo do caminho.
-
-    command: o que a linha de comando quer achar em ``run.json`` ao retomar.
-    """
-
-    show_progress: bool = True
-    use_wandb: bool = False
-    announce: Callable[[str], None] = logger.info
-    generate: Callable[[str], str] | None = None
-    prompts: Sequence[str] = ()
-    command: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
 class Outcome:
-    """O que um treino fez. loss: média, em nats; ``None`` se foi interrompido."""
+    """O que um treino fez desde que começou, ou foi retomado.
+
+    loss: média, em nats; ``None`` se foi interrompido.
+    """
 
     steps: int
     tokens: int
@@ -130,21 +101,26 @@ class TrainingRun:
         self.folder, self.model, self.tokenizer = folder, model, tokenizer
         self.options, self.request = options, request
         self.monitor, self.measure = monitor, measure
-        self.first_step, self.resume = first_step, resume
+        self.first_step = first_step if record is None else record.first_step
+        self.resume, self.stop = resume, StopSignals()
         self.base_save_id = base_save_id
         self.saved = checkpoints.read_state(resume) if resume is not None else None
         self.plan: TrainingPlan | None = None
         self.stage_results: list[StageResult] = []
         self.run_id = record.run if record is not None else new_run_id()
+        if record is not None:
+            restore_stages(record, stages)
         seed = options.arguments["seed"]
         self.stream = TrainingStream(stages, seed, process_rank(), world_size())
         self.metrics = MetricsCallback(folder / "training" / "metrics.jsonl")
         self.progress = ProgressCallback(lambda: self.stream.position.tokens, monitor.show_progress)
-        self.watcher = _StageWatcher(self)
+        self.watcher = StageWatcher(self)
         self.callbacks = self._own_callbacks(list(callbacks))
         self.trainer = self._build()
         self._begin()
         self._settle_steps(record)
+        self._settle_dropout()
+        self._watch_noise()
         self.record = record or self._new_record()
 
     # ------------------------------------------------------------------ montagem
@@ -176,7 +152,7 @@ class TrainingRun:
             sampler=self.stream,
             report=lambda event, values: self.metrics.event(event, self.step, **values),
         )
-        return [_Resumer(self), *found]
+        return [Resumer(self), *found]
 
     def _build(self) -> LunaHFTrainer:
         options = self.options
@@ -191,6 +167,7 @@ class TrainingRun:
             on_event=lambda event: self.metrics.event(event, self.step),
             ssm_lr_scale=options.ssm_lr_scale,
             low_precision=options.low_precision,
+            own_optimizer="optim" not in options.arguments,
             model=self.model,
             args=arguments,
             eval_dataset=[] if self.measure is not None else None,  # quem mede é ``measure``
@@ -198,10 +175,6 @@ class TrainingRun:
         )
         for name in ("PrinterCallback", "ProgressCallback"):
             _drop_callback(trainer, name)
-        dynamic = [c for c in self.callbacks if isinstance(c, DynamicBatchSizeCallback)]
-        if dynamic and world_size() == 1:  # com vários, a primeira parte é só deste processo
-            trainer.observe_noise = dynamic[0].observe
-            trainer.micro_rows = max(1, min(trainer.micro_rows, self.stream.rows_per_step // 2))
         return trainer
 
     def _begin(self) -> None:
@@ -214,11 +187,8 @@ class TrainingRun:
         """Fixa o número de passos (guardado ou escolhido agora), faz a partida e planeja a taxa."""
         if record is None:
             self._choose_steps()
-        else:
-            for stage, saved in zip(self.stream.stages, record.stages):
-                stage.steps = saved["steps"]
-            if self.resume is None:
-                self._start(self.options.start_passes or 0)
+        elif self.resume is None:
+            self._start(self.options.start_passes or 0, self.options.start_pairs)
         total = self.stream.total_steps
         arguments: Any = self.trainer.args
         arguments.max_steps = total
@@ -235,6 +205,19 @@ class TrainingRun:
                 **self.options.schedule,
             }
 
+    def _settle_dropout(self) -> None:
+        """O dropout escolhido ou, sabidos os passos, o que eles pedem."""
+        if self.options.dropout is None:
+            data = max(stage.rows.tokens for stage in self.stream.stages)
+            self.options.dropout = dropout_for(self.stream.total_tokens, data)
+        set_dropout(self.model, self.options.dropout)
+
+    def _watch_noise(self) -> None:
+        """Só agora: a sondagem dá passos que não contam, e quantos depende da máquina."""
+        dynamic = [c for c in self.callbacks if isinstance(c, DynamicBatchSizeCallback)]
+        if dynamic and world_size() == 1:  # com vários, a primeira parte é só deste processo
+            self.trainer.observe_noise = dynamic[0].observe
+
     def _choose_steps(self) -> None:
         """Os passos dados, ou os que cabem nos minutos; e a partida por bigramas.
 
@@ -248,41 +231,46 @@ class TrainingRun:
         if minutes is not None and measured is not None:
             self._fit_minutes(steps_in(minutes, measured.seconds_per_step))
         if options.start_passes is None:
-            options.start_passes = self._passes()
-        self._start(options.start_passes)
+            options.start_passes, options.start_pairs = self._choose_start(options.start_pairs)
+        self._start(options.start_passes, options.start_pairs)
         if minutes is not None and measured is not None:
             left = minutes - (time.perf_counter() - began) / 60
             self._fit_minutes(steps_in(left, measured.seconds_per_step))
         if measured is not None:
             self.plan = self._plan(measured.seconds_per_step, measured.memory_gb)
 
-    def _passes(self) -> int:
-        """Passadas da partida por bigramas; 0 num modelo que não é novo."""
+    def _choose_start(self, most_pairs: int) -> tuple[int, int]:
+        """Passadas da partida por bigramas e pares com vetor; (0, 0) num modelo que não é novo."""
         model = _inner(self.model)
         if has_lora(self.model) or not can_start(model):
-            return 0
+            return 0, 0
         vocab, width = model.config.vocab_size, model.config.n_embd
         active = model.parameter_count(active_only=True) - vocab * width
-        data = self.stream.stages[-1].rows.tokens
-        return passes_for(self.stream.total_tokens, data, active, vocab, width)
+        data, training = self.stream.stages[-1].rows.tokens, self.stream.total_tokens
+        passes = passes_for(training, data, active, vocab, width)
+        return passes, pairs_for(training, active, vocab, width, most_pairs) if passes else 0
 
-    def _start(self, passes: int) -> None:
+    def _start(self, passes: int, pairs: int) -> None:
         """A partida por bigramas, sobre as linhas do último trecho (o currículo as tem todas)."""
         model: Any = _inner(self.model)
         if passes < 1 or not can_start(model):
             return
         self.monitor.announce("Contando os pares de tokens, para o modelo não partir do zero...")
         model.to("cpu")
-        counts = count_pairs(self.stream.stages[-1].rows, model.config.vocab_size)
+        rows, low = self.stream.stages[-1].rows, self.options.low_precision
+        counts = count_pairs(rows, model.config.vocab_size)
         seed = self.options.arguments["seed"]
-        nats = start_from_bigrams(model, counts, passes, seed, self.options.low_precision)
+        nats = start_from_bigrams(model, counts, passes, seed, low)
+        after_two = add_pair_vectors(model, rows, pairs, seed, low) if pairs else None
         model.to(self.trainer.args.device)
-        self.metrics.event("bigrams", 0, passes=passes, loss=nats)
+        self.metrics.event(
+            "bigrams", 0, passes=passes, loss=nats, pairs=pairs, loss_after_pairs=after_two
+        )
 
     def _fit_minutes(self, steps: int) -> None:
         """Reparte ``steps`` entre os trechos na proporção que tinham."""
         planned = self.stream.total_steps
-        left = steps
+        steps = left = as_main_process_says(steps)  # cada processo mediu o seu
         for stage in self.stream.stages[:-1]:
             stage.steps = min(left, max(1, round(stage.steps * steps / planned)))
             left = max(left - stage.steps, 1)
@@ -316,6 +304,7 @@ class TrainingRun:
             data=data_fingerprint([stage.rows for stage in self.stream.stages]),
             base_save_id=self.base_save_id,
             command=self.monitor.command,
+            first_step=self.first_step,
         )
 
     # ------------------------------------------------------------------ o treino
@@ -326,33 +315,48 @@ class TrainingRun:
         return int(self.trainer.state.global_step)
 
     def execute(self) -> Outcome:
-        """Treina até o fim, ou até um Ctrl-C; não grava o modelo final."""
+        """Treina até o fim, ou até um Ctrl-C; não grava o modelo final.
+
+        Erros:
+            KeyboardInterrupt: o segundo Ctrl-C, no meio de um passo: não há o que gravar.
+        """
         if self.plan is not None:
             for line in self.plan.lines():
                 self.monitor.announce(line)
-        if is_main_process():
-            self.record.write(self.folder)
-        started = time.perf_counter()
-        loss, interruption = None, None
-        first = self.step if self.saved is None else self.saved["step"]
-        try:
-            if not self._had_stopped():
-                loss = float(self.trainer.train().training_loss)
-        except KeyboardInterrupt as error:
-            interruption = error
-        finally:
-            self.progress.close()
-        if interruption is not None and self.step > 0:
-            self.save_checkpoint()
+        first_step, first_tokens = 0, 0.0
+        if self.saved is not None:
+            first_step, first_tokens = self.saved["step"], self.saved["stream"]["tokens"]
+        loss, started = None, time.perf_counter()
+        with self.stop:
+            if is_main_process():
+                remove_leftovers(self.folder / "checkpoints")
+                self.record.write(self.folder)
+            if self._had_stopped():
+                self._restore_counters()
+            else:
+                loss = self._train()
         return Outcome(
-            steps=self.step - first,
-            tokens=round(self.stream.position.tokens),
+            steps=self.step - first_step,
+            tokens=round(self.stream.position.tokens - first_tokens),
             seconds=time.perf_counter() - started,
             loss=loss,
-            interruption=interruption,
+            interruption=StopRequested() if self.stop.requested else None,
             plan=self.plan,
             stages=self.stage_results,
         )
+
+    def _train(self) -> float | None:
+        """A perda média; ``None`` se pararam o treino, que então deixa um checkpoint."""
+        loss = None
+        try:
+            loss = float(self.trainer.train().training_loss)
+        except StopRequested:
+            pass
+        finally:
+            self.progress.close()
+        if self.stop.requested:
+            self.save_checkpoint()
+        return loss
 
     def _had_stopped(self) -> bool:
         """Se o treino por retomar já tinha parado por não melhorar: só falta gravar o modelo."""
@@ -366,8 +370,7 @@ class TrainingRun:
         path = self.folder / "checkpoints" / f"step-{self.first_step + self.step}"
         if not is_main_process():
             return path
-        if path.is_dir() and not self._is_own(path):
-            remove_folder(path)
+        self._make_room(path)
         state = {
             "run": self.record.run,
             "step": self.step,
@@ -387,10 +390,26 @@ class TrainingRun:
         )
         return path
 
+    def _make_room(self, path: Path) -> None:
+        """Tira de ``path`` o que outro treino deixou lá; o que não é de um treino muda de nome.
+
+        Erros:
+            StorageError: o disco recusou.
+        """
+        if not path.is_dir() or self._is_own(path):
+            return
+        if not checkpoints.is_checkpoint(path):
+            checkpoints.set_aside(path)
+        elif not remove_folder(path):
+            raise StorageError(f"'{path}' é de outro treino, e não pôde ser removida.")
+
     def _is_own(self, path: Path) -> bool:
-        if not (path / checkpoints.STATE_DIR).is_dir():
+        """Se ``path`` já é este passo deste treino; um checkpoint danificado não serve."""
+        try:
+            state = checkpoints.read_state(path)
+        except ModelFormatError:
             return False
-        return bool(checkpoints.read_state(path).get("run") == self.record.run)
+        return (state.get("run"), state.get("step")) == (self.record.run, self.step)
 
     def _save_model(self, folder: Path) -> None:
         if has_lora(self.model):
@@ -402,6 +421,16 @@ class TrainingRun:
     def restore(self) -> None:
         """Volta ao checkpoint: chamado quando otimizador e plano da taxa já existem."""
         assert self.resume is not None and self.saved is not None
+        self._restore_counters()
+        trainer = self.trainer
+        checkpoints.restore(
+            self.resume, self.saved, self.model, unwrapped(trainer.optimizer), trainer.lr_scheduler
+        )
+        self.metrics.event("resume", self.step)
+
+    def _restore_counters(self) -> None:
+        """O que não depende do otimizador: passo, posição nos dados, callbacks e estágios."""
+        assert self.saved is not None
         state = self.saved
         trainer: Any = self.trainer
         self.stream.load_state_dict(state["stream"])
@@ -410,114 +439,6 @@ class TrainingRun:
         trainer.state.global_step = trainer._globalstep_last_logged = state["step"]
         trainer._initial_global_step = state["step"]
         self.stage_results = [_stage_result(values) for values in state["stages"]]
-        checkpoints.restore(
-            self.resume, state, self.model, unwrapped(trainer.optimizer), trainer.lr_scheduler
-        )
-        self.metrics.event("resume", self.step)
-
-
-class _Resumer(TrainerCallback):
-    """Abre o registro de métricas e, num treino retomado, devolve tudo ao que era.
-
-    É o primeiro da lista: os outros já encontram o seu estado.
-    """
-
-    def __init__(self, run: TrainingRun) -> None:
-        self.run = run
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Volta ao checkpoint, ou anota quantos passos serão."""
-        run = self.run
-        if run.resume is not None:
-            run.restore()
-        else:
-            run.metrics.event("planned", 0, max_steps=args.max_steps)
-        control.should_training_stop |= state.global_step >= args.max_steps
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """A passada de verdade, no lugar da do transformers, que vê uma só."""
-        state.epoch = self.run.stream.epoch
-
-
-class _StageWatcher(TrainerCallback):
-    """Mede a validação na troca de estágio, e acrescenta aos registros estágio e lote."""
-
-    def __init__(self, run: TrainingRun) -> None:
-        self.run = run
-        self.began = time.perf_counter()
-        self.before: float | None = None
-        self.tokens = 0.0
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Começa a contar o estágio."""
-        self.began, self.tokens = time.perf_counter(), self.run.stream.position.tokens
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Acrescenta ``rows_per_step`` e ``stage`` ao registro; quem grava vem depois."""
-        if logs is None or "loss" not in logs:
-            return
-        logs["rows_per_step"] = self.run.stream.rows_per_step
-        if self.run.stream.stage.name:
-            logs["stage"] = self.run.stream.stage.name
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """No último passo de um estágio, pede a avaliação."""
-        if self._stage_ended() and self.run.measure is not None:
-            control.should_evaluate = True
-        elif self._stage_ended():
-            self._close(None)
-
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Fecha o estágio com a medida."""
-        if self._stage_ended():
-            self._close((metrics or {}).get("eval_bits_per_byte"))
-
-    def _stage_ended(self) -> bool:
-        stream = self.run.stream
-        return stream.stage.stage is not None and stream.position.steps == stream.stage.steps
-
-    def _close(self, bits: float | None) -> None:
-        run, now = self.run, time.perf_counter()
-        item = run.stream.stage
-        assert item.stage is not None
-        if len(run.stage_results) > run.stream.position.stage:
-            return
-        total = run.stream.position.tokens
-        before = run.stage_results[-1].after if run.stage_results else self.before
-        run.stage_results.append(
-            StageResult(
-                item.stage,
-                item.steps,
-                round(total - self.tokens),
-                now - self.began,
-                before,
-                bits,
-            )
-        )
-        self.began, self.tokens = now, total
-        run.metrics.event("stage", run.step, stage=item.stage.name, eval_bits_per_byte=bits)
 
 
 def unwrapped(optimizer: Any) -> torch.optim.Optimizer:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from src.models.model_files import read_json
-from src.training.stream import Rows
+from src.training.stream import Rows, StreamStage
 from src.utils import atomic_io
-from src.utils.errors import LunaError, ModelFormatError
+from src.utils.errors import LunaError, ModelFormatError, UsageError
+from src.utils.processes import world_size
 
 VERSION = 1
 SAMPLED_ROWS = 64  # linhas que entram na impressão digital dos dados
@@ -33,7 +34,9 @@ class RunFile:
     base_save_id: a gravação do modelo de que ele partiu. options: o que decide o resultado (passos,
     lote, taxa, semente, precisão, threads). request: o que se pediu (``Request``). stages: passos e
     linhas de cada trecho. data: impressão digital das linhas. command: padrões de arquivos e opções
-    da linha de comando.
+    da linha de comando. first_step: passos que o ``LunaTrainer`` já tinha dado, que contam no nome
+    dos checkpoints. final_save_id: a gravação final do modelo, anotada antes de ser feita: se o
+    modelo já é o dela, o treino acabou.
     """
 
     options: dict[str, Any]
@@ -46,6 +49,8 @@ class RunFile:
     started: float = field(default_factory=time.time)
     finished: bool = False
     version: int = VERSION
+    first_step: int = 0
+    final_save_id: str | None = None
 
     def write(self, folder: Path) -> None:
         """Grava em ``folder``/training/run.json.
@@ -84,6 +89,37 @@ def unfinished_run(folder: Path) -> RunFile | None:
     """O treino por retomar, se há um."""
     found = read_run_file(folder)
     return found if found is not None and not found.finished else None
+
+
+def require_unfinished(folder: Path) -> RunFile:
+    """O treino por retomar.
+
+    Erros:
+        LunaError: não há nenhum.
+    """
+    found = unfinished_run(folder)
+    if found is None:
+        raise LunaError(
+            f"--resume: o modelo '{folder.name}' não tem treino interrompido. Treine sem "
+            "--resume; cada treino parte do que o modelo já sabe."
+        )
+    return found
+
+
+def restore_stages(found: RunFile, stages: Sequence[StreamStage]) -> None:
+    """Devolve a cada trecho os passos e o lote, que é o de todos os processos juntos.
+
+    Erros:
+        UsageError: o lote não se reparte entre estes processos.
+    """
+    for stage, saved in zip(stages, found.stages):
+        stage.steps, stage.rows_per_step = saved["steps"], saved["rows_per_step"]
+        if stage.rows_per_step % world_size():
+            raise UsageError(
+                f"--resume: o lote deste treino é de {stage.rows_per_step} linhas, que não se "
+                f"repartem por igual entre {world_size()} processos. Retome com tantos processos "
+                "quantos havia, ou com um só."
+            )
 
 
 def data_fingerprint(stages: Sequence[Rows]) -> str:

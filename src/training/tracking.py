@@ -25,8 +25,9 @@ logger = logging.getLogger(__name__)
 
 PROJECT = "lunagpt"  # WANDB_PROJECT escolhe outro
 WANDB_TIMEOUT_S = 30  # de espera pelo servidor antes de gravar só nesta máquina
-#: O que não entra no artefato: estados de treino grandes, cópias antigas e os próprios registros.
-LEFT_OUT = ("checkpoints", "versions", "tensorboard")
+#: O que não entra no artefato: estados de treino grandes, cópias antigas, os próprios registros e
+#: os textos do treino (``training/cache``).
+LEFT_OUT = ("checkpoints", "versions", "tensorboard", "cache")
 
 
 def tracking_arguments(use_wandb: bool, folder: Path, run_name: str | None) -> dict[str, Any]:
@@ -166,8 +167,8 @@ def log_wandb_artifacts(folder: Path, run_name: str | None = None) -> None:
     """Registra os arquivos do modelo em ``folder`` como artefato e fecha o registro do wandb.
 
     Entram pesos, tokenizador, cartão e o que há em ``training/``; ficam de fora ``checkpoints/``,
-    ``versions/`` e os registros do TensorBoard. Vale no registro aberto pelo treino; sem um, abre
-    outro, de nome ``run_name``.
+    ``versions/``, o corpus em cache e os registros do TensorBoard. Vale no registro aberto pelo
+    treino; sem um, abre outro, de nome ``run_name``.
 
     Erros:
         DependencyError: o pacote wandb não está instalado.

@@ -17,20 +17,21 @@ from src.config.personas import load_personas
 from src.config.presets import Preset, nearest_preset
 from src.evaluation.likelihood import Likelihood, measure
 from src.models.luna_model import LunaModel
-from src.models.model_files import read_save_id
+from src.models.model_files import new_save_id, read_save_id
 from src.models.tokenizer import LunaTokenizer
 from src.training import finetune, lora
 from src.training.checkpoints import find_checkpoint
 from src.training.conditions import conditions_of
 from src.training.corpus import CorpusDataset
 from src.training.curriculum import parse_stages, plan_stages
+from src.training.engine import refuse_sharding
 from src.training.examples import Example, build_examples
 from src.training.packing import PackedDataset, row_length
 from src.training.records import record_training
 from src.training.report import write_training_report
-from src.training.request import Request
-from src.training.run import Monitor, RunOptions, TrainingRun
-from src.training.run_file import RunFile, check_same_data, data_fingerprint, unfinished_run
+from src.training.request import Monitor, Request, RunOptions
+from src.training.run import TrainingRun
+from src.training.run_file import RunFile, check_same_data, data_fingerprint, require_unfinished
 from src.training.stages import Stage
 from src.training.stream import StreamStage, steps_for
 from src.training.summary import TrainingSummary
@@ -51,8 +52,6 @@ TRAIN_SAMPLE_ROWS = 32  # linhas do próprio treino avaliadas no fim
 SAMPLE_TOKENS = 40  # de cada resposta ao longo do caminho
 VALID_SAMPLE_ROWS = 32  # linhas da validação medidas a cada avaliação ao longo do treino
 MAX_EVAL_LOGITS = 2**26  # números em ponto flutuante
-#: Repetir os mesmos dados faz decorar; o dropout segura um pouco (medido em docs/LOG.md).
-REPEATED_EPOCHS, REPEATED_DROPOUT = 8, 0.1
 #: O fim da queda da taxa: a parte dos passos em que ela desce até zero (docs/LOG.md).
 DECAY_FRACTION = 0.4
 
@@ -83,7 +82,7 @@ class LunaTrainer:
         self.personas = load_personas(self.config.paths.personas_file)
         self.store = ModelStore(self.config.paths.models_dir)
         self.folder: Path = self.store.require(model_name)
-        self.device = resolve_device(device)
+        self.device, self._any_device = resolve_device(device), device == "auto"
         self.monitor = Monitor(show_progress=show_progress)
         self.tokenizer = LunaTokenizer(self.config).load(self.folder / "tokenizer")
         self._save_id = read_save_id(self.folder)  # antes dos pesos: uma gravação no meio aparece
@@ -92,6 +91,7 @@ class LunaTrainer:
         self.settings = self._hardware_settings()
         self.last_summary: TrainingSummary | None = None
         self.steps_done = 0
+        self.record: RunFile | None = None  # o último treino que começou, ou foi retomado
         self._run: TrainingRun | None = None
 
     @property
@@ -155,8 +155,8 @@ class LunaTrainer:
             UsageError: argumento desconhecido ou contexto fora do que o modelo aceita.
             NoDataError: nada a aprender em ``train_data``. LunaError: não há o que retomar, ou os
                 dados mudaram.
-            KeyboardInterrupt: Ctrl-C; o que se aprendeu até ali já foi salvo, e o resumo está em
-                ``self.last_summary``.
+            KeyboardInterrupt: Ctrl-C, no fim do passo; o que se aprendeu até ali já foi salvo, e o
+                resumo está em ``self.last_summary``. O segundo para já, e não salva nada.
         """
         return self._train(train_data, valid_data, None, kwargs)
 
@@ -189,8 +189,9 @@ class LunaTrainer:
         self, train_data: Any, valid_data: Any, stages: list[Stage] | None, kwargs: dict[str, Any]
     ) -> TrainingSummary:
         kwargs = dict(kwargs)
+        refuse_sharding(kwargs)
         callbacks, resume = list(kwargs.pop("callbacks", [])), kwargs.pop("resume", None)
-        record = self._unfinished() if resume else None
+        self.record = record = self._unfinished() if resume else None
         context = self._context_length(kwargs.pop("max_position_embeddings", None))
         request = Request(**record.request) if record else Request.take(kwargs, context, stages)
         replay_data = kwargs.pop("replay_data", None)
@@ -199,7 +200,10 @@ class LunaTrainer:
         values = record.options["arguments"] if record else self._values(kwargs, bool(valid_data))
         set_seed(values["seed"])
         valid = self._dataset(valid_data, request.context) if valid_data else None
-        old = self._dataset(replay_data, request.context) if replay_data else None
+        if record is not None and record.final_save_id == self._save_id is not None:
+            return self._mark_finished(record, valid, train_data)
+        replay_data, held_out = finetune.hold_out(replay_data, values["seed"])
+        old = self._dataset(held_out or replay_data, request.context) if replay_data else None
         run_stages = self._stages(train_data, replay_data, request, values)
         lock = self._writing() if is_main_process() else nullcontext()
         with lock:
@@ -209,6 +213,7 @@ class LunaTrainer:
                 check_same_data(record, data_fingerprint([stage.rows for stage in run_stages]))
                 options = RunOptions(**record.options)
             setup = _Setup(run_stages, options, request, valid, old, callbacks, record)
+            setup.held_out = bool(held_out)
             if record is not None:
                 setup.checkpoint = self._checkpoint(record, resume)
             return self._execute(setup, train_data)
@@ -217,10 +222,10 @@ class LunaTrainer:
         """Mede, treina, salva, mede de novo e registra."""
         setup.before = self._measure(setup.valid)
         old_before = self._measure(setup.old, VALID_SAMPLE_ROWS)
-        run = self._start(setup)
         try:
+            run = self._start(setup)
             outcome = run.execute()
-        except BaseException:  # um Ctrl-C volta em ``outcome``; isto é um erro
+        except BaseException:  # o que não volta em ``outcome`` não deixa nada para gravar
             self._drop_adapter()
             raise
         finally:
@@ -236,7 +241,7 @@ class LunaTrainer:
             plan=outcome.plan,
             stages=outcome.stages,
         )
-        self.steps_done += outcome.steps
+        self.steps_done = run.first_step + run.step
         self._save(run, summary.interrupted)
         self.last_summary = summary  # um Ctrl-C durante as medidas já encontra tudo salvo
         if not summary.interrupted:
@@ -244,7 +249,9 @@ class LunaTrainer:
             summary.train = self._measure(setup.stages[-1].rows, TRAIN_SAMPLE_ROWS)
             if old_before is not None:
                 old_after = self._measure(setup.old, VALID_SAMPLE_ROWS)
-                summary.forgetting = finetune.Forgetting.between(old_before, old_after)
+                summary.forgetting = finetune.Forgetting.between(
+                    old_before, old_after, setup.held_out
+                )
         if is_main_process():
             record_training(self.folder, self.model, summary, run.trainer.args, train_data)
             write_training_report(self.folder)
@@ -260,7 +267,6 @@ class LunaTrainer:
         if self.device == "cpu":
             torch.set_num_threads(options.threads)
         self._load_checkpoint(setup)
-        set_dropout(self.model, options.dropout)
         set_seed(options.arguments["seed"])
         self.monitor.generate = self._sample_answer
         run = TrainingRun(
@@ -279,7 +285,7 @@ class LunaTrainer:
             setup.record,
         )
         run.watcher.before = setup.before.bits_per_byte if setup.before else None
-        self._run = run
+        self._run, self.record = run, run.record
         return run
 
     def _save(self, run: TrainingRun, interrupted: bool) -> None:
@@ -293,13 +299,36 @@ class LunaTrainer:
                 return
             self.model = lora.merge_lora(self.model)
         self.model.eval()
-        if self.model.config.origin == "random":
+        if self.model.config.origin in ("random", "bigram"):
             self.model.config.origin = "trained"
         if is_main_process():
-            self.model.save(self.folder)
-            self._save_id = read_save_id(self.folder)
-            run.record.finished = not interrupted
-            run.record.write(self.folder)
+            self._write_model(run.record, final=not interrupted)
+
+    def _write_model(self, record: RunFile, final: bool) -> None:
+        """Grava os pesos; os finais com a marca de antes e a de depois (``_mark_finished``)."""
+        save_id = new_save_id()
+        if final:
+            record.final_save_id = save_id
+            record.write(self.folder)
+        self.model.save(self.folder, save_id=save_id)
+        self._save_id = save_id
+        if final:
+            record.finished = True
+            record.write(self.folder)
+
+    def _mark_finished(self, record: RunFile, valid: Any, train_data: Any) -> TrainingSummary:
+        """Um treino que morreu entre a gravação final e a marca de terminado: só falta a marca."""
+        self.monitor.announce("O treino já tinha acabado, e está salvo: faltava só anotar isso.")
+        summary = TrainingSummary(steps=0, tokens=0, seconds=0.0, after=self._measure(valid))
+        if is_main_process():
+            with self._writing():
+                record.finished = True
+                record.write(self.folder)
+                arguments = TrainingArguments(**record.options["arguments"])
+                record_training(self.folder, self.model, summary, arguments, train_data)
+                write_training_report(self.folder)
+        self.last_summary = summary
+        return summary
 
     def _drop_adapter(self) -> None:
         if lora.has_lora(self.model):
@@ -308,17 +337,16 @@ class LunaTrainer:
     # ------------------------------------------------------------------ retomar
 
     def _unfinished(self) -> RunFile:
-        """O treino por retomar.
+        """O treino por retomar, no dispositivo em que começou, se não se pediu outro.
 
         Erros:
             LunaError: não há nenhum.
         """
-        found = unfinished_run(self.folder)
-        if found is None:
-            raise LunaError(
-                f"--resume: o modelo '{self.model_name}' não tem treino interrompido. Treine sem "
-                "--resume; cada treino parte do que o modelo já sabe."
-            )
+        found = require_unfinished(self.folder)
+        arguments = found.options["arguments"]
+        if self._any_device and arguments["use_cpu"]:
+            self.device = "cpu"
+        arguments["use_cpu"] = self.device == "cpu"
         return found
 
     def _checkpoint(self, record: RunFile, asked: Any) -> Path | None:
@@ -400,8 +428,7 @@ class LunaTrainer:
                 return examples
             fraction, seed = request.replay_fraction, values["seed"]
             wanted = finetune.replay_tokens(examples, fraction)
-            texts = [replay_data] if isinstance(replay_data, str) else replay_data
-            old = self._examples(finetune.sample_texts(texts, wanted, seed), context)
+            old = self._examples(finetune.sample_texts(replay_data, wanted, seed), context)
             return finetune.mix_replay(examples, old, fraction, seed)
 
         if request.curriculum is None:
@@ -452,13 +479,14 @@ class LunaTrainer:
         return RunOptions(
             arguments=values,
             micro_rows=values["per_device_train_batch_size"],
-            dropout=self._dropout(values["num_train_epochs"]),
+            dropout=training.dropout,
             ssm_lr_scale=training.ssm_lr_scale,
             low_precision=self._low_precision(values),
             threads=torch.get_num_threads(),
             schedule={"kind": "wsd", "decay_fraction": DECAY_FRACTION} if own else None,
             warmup_fraction=training.warmup_fraction,
             start_passes=None if training.bigram_start else 0,
+            start_pairs=training.pair_vectors,
         )
 
     def _low_precision(self, values: dict[str, Any]) -> bool:
@@ -533,13 +561,6 @@ class LunaTrainer:
                 raise UsageError(
                     f"train_supervised(): {name}={value!r}: esperado um inteiro a partir de 1."
                 )
-
-    def _dropout(self, epochs: float) -> float:
-        """O dropout escolhido; senão 0, ou 0,1 quando os mesmos dados passam muitas vezes."""
-        chosen = self.config.training.dropout
-        if chosen is not None:
-            return chosen
-        return REPEATED_DROPOUT if epochs >= REPEATED_EPOCHS else 0.0
 
     def _sample_answer(self, prompt: str) -> str:
         """Uma resposta curta e gulosa do modelo em treino, para acompanhar."""
@@ -621,7 +642,7 @@ class LunaTrainer:
     @property
     def current_step(self) -> int:
         """Passos dados até agora, inclusive no treino em andamento."""
-        return self.steps_done + (self._run.step if self._run else 0)
+        return self._run.first_step + self._run.step if self._run else self.steps_done
 
 
 @dataclass
@@ -637,14 +658,7 @@ class _Setup:
     record: RunFile | None
     checkpoint: Path | None = None
     before: Likelihood | None = None
-
-
-def set_dropout(model: torch.nn.Module, probability: float) -> None:
-    """Põe ``probability`` em todo dropout do caminho residual (o da atenção fica em zero)."""
-    for name, module in model.named_modules():
-        others = name.endswith("attn_dropout") or "lora_dropout" in name
-        if isinstance(module, torch.nn.Dropout) and not others:
-            module.p = probability
+    held_out: bool = True  # se as linhas de ``old`` não são relidas
 
 
 __all__ = ["LunaError", "LunaTrainer", "TrainingSummary"]

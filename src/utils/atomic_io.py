@@ -2,7 +2,8 @@
 
 Tudo é escrito sob um nome temporário no mesmo diretório (mesmo sistema de arquivos), descarregado
 para o disco (``fsync``) e só então renomeado com ``os.replace``, que é atômico em Linux, macOS e
-Windows. Uma queda no meio deixa, no máximo, um ``.tmp-*`` que a próxima gravação ignora.
+Windows. Uma queda no meio deixa, no máximo, um ``.tmp-*`` que a próxima gravação ignora, e que
+``remove_leftovers`` apaga.
 """
 
 import errno
@@ -88,18 +89,29 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Adia o Ctrl-C até o fim do bloco (que deve ser breve); só na thread principal."""
+    """Adia Ctrl-C e SIGTERM até o fim do bloco (que deve ser breve); só na thread principal."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    received: list[tuple[int, FrameType | None]] = []
-    previous = signal.signal(signal.SIGINT, lambda number, frame: received.append((number, frame)))
+    received: list[int] = []
+
+    def postpone(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    previous = {n: signal.signal(n, postpone) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
-    if received and callable(previous):
-        previous(*received[0])
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if received:
+        signal.raise_signal(received[0])
+
+
+def remove_leftovers(folder: Path, prefix: str = TEMP_PREFIX) -> None:
+    """Apaga de ``folder`` as pastas temporárias de gravações que morreram; ninguém as usa mais."""
+    for path in folder.glob(f"{prefix}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

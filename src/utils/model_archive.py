@@ -280,16 +280,19 @@ def files_to_export(folder: Path, leave_out: Collection[str] = ()) -> list[tuple
     """(caminho dentro do arquivo, arquivo), em ordem alfabética.
 
     Args:
-        leave_out: subpastas de ``folder`` que não viajam.
+        leave_out: subpastas de ``folder`` que não viajam, como ``"checkpoints"`` ou ``"a/b"``.
 
     Erros:
         ModelFormatError: há algo que a importação recusaria.
     """
     found = []
     for parent, folders, files in os.walk(folder):
-        if Path(parent) == folder:
-            folders[:] = [name for name in folders if name not in leave_out]
-        folders[:] = [name for name in folders if not name.startswith(TEMP_PREFIX)]
+        place = Path(parent).relative_to(folder)
+        folders[:] = [
+            name
+            for name in folders
+            if (place / name).as_posix() not in leave_out and not name.startswith(TEMP_PREFIX)
+        ]
         for path in [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]:
             raise ModelFormatError(f"'{path}' é um atalho para outra pasta; copie-a para lá.")
         found += [Path(parent, name) for name in files if not name.startswith(TEMP_PREFIX)]
