@@ -8,13 +8,14 @@ Uso::
 
 Cada treino roda num processo seu: abre o modelo, dá um passo com um lote sorteado (é a memória do
 próprio modelo), tokeniza o corpus para o disco (``src/training/corpus.py``), lê linhas ao acaso e
-treina. O pico é o que o sistema registra (VmHWM no Linux) e inclui as páginas mapeadas. "Com os
+treina com ``LunaTrainer``, da partida por bigramas à gravação do modelo. O pico é o que o sistema registra (VmHWM no Linux) e inclui as páginas mapeadas. "Com os
 auxiliares" soma os processos que tokenizam, amostrados a cada 0,5 s (PSS no Linux: uma página
 dividida conta uma vez). O texto é sintético: linhas de ``data/train`` com números que variam, para
 que nada seja repetição. GB são 2^30 bytes; MB, 2^20.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -49,8 +50,9 @@ from src.config.presets import PRESETS  # noqa: E402
 from src.evaluation.memory import GB, peak_resident_gb  # noqa: E402
 from src.models.luna_model import LunaModel  # noqa: E402
 from src.models.tokenizer import LunaTokenizer  # noqa: E402
-from src.training.corpus import CorpusDataset, CorpusOptions, prepare_corpus  # noqa: E402
+from src.training.corpus import CorpusOptions, prepare_corpus  # noqa: E402
 from src.training.optim import build_optimizer  # noqa: E402
+from src.training.trainer import LunaTrainer  # noqa: E402
 from src.utils.numbers import grouped  # noqa: E402
 
 MEGABYTE = 1 << 20
@@ -62,7 +64,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     found = parser("Memória residente do treino com um corpus grande, contra 1 MB de texto.")
     found.add_argument("--mb", type=int, default=200, help="tamanho do corpus, em MB")
     found.add_argument("--size", choices=sorted(PRESETS), default="nano", help="o modelo")
-    found.add_argument("--steps", type=int, default=20, help="passos de treino")
+    found.add_argument("--steps", type=int, default=60, help="passos de treino")
     found.add_argument("--rows", type=int, default=1000, help="linhas lidas ao acaso")
     found.add_argument("--workers", type=int, help="processos que tokenizam (um por núcleo)")
     found.add_argument("--temp", help="pasta dos arquivos temporários: pede 1,6 vez o corpus")
@@ -81,17 +83,17 @@ def child(args: argparse.Namespace) -> Row:
     transformers.utils.logging.disable_progress_bar()
     folder, text = map(Path, args.child)
     preset, result = PRESETS[args.size], {"libraries_gb": peak_resident_gb()}
-    tokenizer = LunaTokenizer().load(folder / "tokenizer")
-    model: Any = LunaModel.from_pretrained(folder)
-    optimizer = build_optimizer(model, preset.learning_rate, weight_decay=0.1)
-    length = model.config.n_positions
+    config = Config()
+    config.paths.models_dir = str(folder.parent)
+    trainer = LunaTrainer(folder.name, config, "cpu", show_progress=False)
+    model, length = trainer.model, trainer.model.config.n_positions
     torch.manual_seed(0)
     ids = torch.randint(0, model.config.vocab_size, (preset.batch_size, length))
-    step(model, optimizer, {"input_ids": ids, "labels": ids})
+    one_step(model, preset.learning_rate, {"input_ids": ids, "labels": ids})
     result["model_gb"] = peak_resident_gb()
     started = time.perf_counter()
     options = CorpusOptions(workers=args.workers)
-    dataset = prepare_corpus(text, tokenizer, length, text.parent / "cache", options)
+    dataset = prepare_corpus(text, trainer.tokenizer, length, text.parent / "cache", options)
     result |= {"build_seconds": time.perf_counter() - started, "build_gb": peak_resident_gb()}
     order = random.Random(0)
     started = time.perf_counter()
@@ -99,25 +101,24 @@ def child(args: argparse.Namespace) -> Row:
         dataset[order.randrange(len(dataset))]
     result["row_us"] = (time.perf_counter() - started) / max(args.rows, 1) * 1e6
     result["rows_gb"] = peak_resident_gb()
-    for _ in range(args.steps):
-        step(model, optimizer, random_batch(dataset, preset.batch_size, order))
+    with contextlib.redirect_stdout(sys.stderr):  # o Trainer imprime o seu resumo
+        trainer.train_supervised(
+            dataset, max_steps=args.steps, per_device_train_batch_size=preset.batch_size
+        )
     result["peak_gb"] = peak_resident_gb()
     names = ("tokens", "length", "fill_fraction", "documents")
     return result | {name: getattr(dataset, name) for name in names} | {"dataset": len(dataset)}
 
 
-def random_batch(dataset: CorpusDataset, size: int, order: random.Random) -> dict[str, Any]:
-    """``size`` linhas ao acaso, [B, L]."""
-    rows = [dataset[order.randrange(len(dataset))] for _ in range(size)]
-    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def step(model: Any, optimizer: torch.optim.Optimizer, batch: dict[str, Any]) -> None:
-    """Um passo de treino."""
+def one_step(model: Any, rate: float, batch: dict[str, Any]) -> None:
+    """Um passo de treino à taxa zero, com um otimizador que se joga fora."""
+    optimizer = build_optimizer(model, rate, weight_decay=0.0)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
     model.train()
-    optimizer.zero_grad()
     model(**batch).loss.backward()
     optimizer.step()
+    model.zero_grad()
 
 
 # ---------------------------------------------------------------------- o processo que mede
@@ -189,6 +190,8 @@ def write_model(folder: Path, size: str) -> Path:
     tokenizer = LunaTokenizer(config).train(source_lines())
     model_config = ModelConfig.from_preset(size)
     model_config.vocab_size = tokenizer.get_vocab_size()
+    model_config.bos_token_id = model_config.eos_token_id = tokenizer.eos_id
+    model_config.tie_word_embeddings = False  # como create faz com tanto texto
     torch.manual_seed(0)
     LunaModel.from_scratch(model_config).save(folder)
     tokenizer.save(folder / "tokenizer")

@@ -86,6 +86,7 @@ LUNA_FACTORS = (0.5, 1.0, 2.0)  # vezes a taxa padrão do tamanho
 POINTS = 6  # avaliações ao longo do caminho, numa amostra
 SAMPLE_DOCUMENTS = 4
 WARMUP = 0.03
+GROWTH_TEXTS = 40  # os textos em que uma rede que cresce acompanha a perda
 PIECE = 4096  # caracteres de cada documento de validação
 
 
@@ -265,8 +266,12 @@ def train_luna(
         rate = trainer.preset.learning_rate * factor
         clock = Timekeeper(seconds * 10, lambda trained: _sampled(trained, setting))
         clock.seconds = seconds * 1.02  # uma folga: os passos já foram contados para caber
+        train, watched = setting.train, {}
+        if model_config.use_growing:  # só cresce quem tem validação para ver a perda parar
+            train, watched = train[:-GROWTH_TEXTS], {"valid_data": train[-GROWTH_TEXTS:]}
         summary = trainer.train_supervised(
-            setting.train,
+            train,
+            **watched,
             max_minutes=seconds / 60,
             learning_rate=rate,
             per_device_train_batch_size=setting.rows,
@@ -274,7 +279,9 @@ def train_luna(
             callbacks=[clock],
         )
         metrics = Path(folder) / "Luna" / "training" / "metrics.jsonl"
-        clock.elapsed += clock.first_step - start_time(metrics)
+        before = clock.first_step - start_time(metrics)
+        clock.elapsed += before
+        clock.curve = [[round(at + before, 1), value] for at, value in clock.curve]
         return trainer.model, clock, summary.steps, rate
 
 

@@ -75,7 +75,7 @@ class Clock(TrainerCallback):
 
 def bare_loop(model: Any, batches: Iterable[Batch], precision: str) -> float:
     """Segundos do laço de uma página, sem a primeira atualização."""
-    optimizer = build_optimizer(model, LEARNING_RATE, 0.1)
+    optimizer = build_optimizer(model, LEARNING_RATE, 0.1, low_precision=precision == "bf16")
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
     model.train()
     started = finished = 0.0

@@ -20,8 +20,6 @@ Language Modelling" (2007), com um só token de contexto; a ideia de partir de b
 medidas que a justificam aqui estão em docs/LOG.md.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -131,20 +129,23 @@ def fit(
     """Ajusta ``embedding`` e ``head`` [V, D], no lugar, às contagens; devolve os nats por token."""
     contexts, generator = counts.contexts, torch.Generator().manual_seed(seed)
     total = passes * -(-len(contexts) // BATCH)
-    rows, columns = RowAdam(embedding, EMBEDDING_BETAS), RowAdam(head, HEAD_BETAS)
+    rows = RowAdam(embedding, EMBEDDING_BETAS)
+    columns = torch.optim.Adam([head], betas=HEAD_BETAS, eps=1e-12, fused=True)
     step, nats = 0, 0.0
     for _ in range(passes):
         nats = 0.0
         order = contexts[torch.randperm(len(contexts), generator=generator)]
         for batch in order.split(BATCH):
-            factor, head_gradient = ramp(step, total), torch.zeros_like(head)
+            factor, head.grad = ramp(step, total), torch.zeros_like(head)
             loss, row_gradient = context_gradients(
-                embedding.detach()[batch], head, norm, counts, batch, dtype, head_gradient
+                embedding.detach()[batch], head, norm, counts, batch, dtype, head.grad
             )
             nats += loss * float(counts.totals[batch].sum())
             rows.step(row_gradient, EMBEDDING_RATE * factor, batch)
-            columns.step(head_gradient, HEAD_RATE * factor)
+            columns.param_groups[0]["lr"] = HEAD_RATE * factor
+            columns.step()
             step += 1
+    head.grad = None
     with torch.no_grad():
         scale = embedding.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-6)
         embedding.div_(scale)
@@ -180,22 +181,22 @@ def context_gradients(
     with torch.no_grad():
         for part in range(0, len(batch), size):
             some = slice(part, part + size)
-            residual, loss = _residual(h[some], w, counts, batch[some], weight)
+            residual, scale, loss = _residual(h[some], w, counts, batch[some], weight)
             nats += loss
-            residual = residual.to(dtype)
-            hidden_gradient[some] = residual @ w
+            hidden_gradient[some] = (residual @ w) * scale.to(dtype)
             if head_gradient is not None:
-                head_gradient += residual.T @ h[some]
+                head_gradient += residual.T @ (h[some] * scale).to(dtype)
     (gradient,) = torch.autograd.grad(hidden, vectors, hidden_gradient.to(hidden.dtype))
     return nats, gradient
 
 
 def _residual(
     h: Tensor, w: Tensor, counts: Successors, batch: Tensor, weight: float
-) -> tuple[Tensor, float]:
-    """c_i / c * (softmax - q_i) [b, V], e a perda desta parte."""
-    logits = (h @ w.T).float()
-    normaliser = logits.logsumexp(dim=1, keepdim=True)
+) -> tuple[Tensor, Tensor, float]:
+    """(r [b, V], s [b, 1], perda desta parte); ``s r`` é c_i / c * (softmax - q_i).
+
+    Como em ``src/models/loss.py``, uma exponencial só, e a divisão fica para quem tem [b, D].
+    """
     first, end = counts.start[batch], counts.start[batch + 1]
     number = end - first
     row = torch.repeat_interleave(torch.arange(len(batch)), number)
@@ -203,14 +204,19 @@ def _residual(
     pair = torch.repeat_interleave(first, number) + offset
     share = counts.counts[pair] / weight
     place = row * w.shape[0] + counts.following[pair]
-    loss = float((share * (normaliser[row, 0] - logits.view(-1)[place])).sum())
-    residual = logits.sub_(normaliser).exp_().mul_(counts.totals[batch].unsqueeze(1) / weight)
-    residual.view(-1).index_add_(0, place, share, alpha=-1)
-    return residual, loss
+    logits = h @ w.T
+    at_targets = logits.view(-1)[place].float()
+    top = logits.amax(dim=1, keepdim=True)
+    residual = logits.sub_(top).exp_()
+    row_sum = residual.sum(dim=1, keepdim=True, dtype=torch.float32)
+    loss = float((share * ((row_sum.log() + top.float())[row, 0] - at_targets)).sum())
+    scale = counts.totals[batch].unsqueeze(1) / (weight * row_sum)
+    residual.view(-1).index_add_(0, place, (-share / scale[row, 0]).to(residual.dtype))
+    return residual, scale, loss
 
 
 class RowAdam:
-    """O passo de Adam de uma tabela, também só de algumas linhas, cada uma com a sua idade."""
+    """O passo de Adam de algumas linhas de uma tabela, cada uma com a sua idade."""
 
     def __init__(self, table: Tensor, betas: tuple[float, float]) -> None:
         self.table, self.betas = table, betas
@@ -218,14 +224,13 @@ class RowAdam:
         self.age = torch.zeros(len(table), 1)
 
     @torch.no_grad()
-    def step(self, gradient: Tensor, rate: float, rows: Tensor | None = None) -> None:
-        """Anda ``rows`` (ou todas) contra ``gradient``."""
-        where: Any = slice(None) if rows is None else rows
+    def step(self, gradient: Tensor, rate: float, rows: Tensor) -> None:
+        """Anda as linhas ``rows`` [b], distintas, contra ``gradient`` [b, D]."""
         first, second = self.betas
-        self.age[where] += 1
-        age = self.age[where]
-        self.mean[where] = mean = self.mean[where].lerp_(gradient, 1 - first)
-        square = self.square[where].mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        self.square[where] = square
+        self.age[rows] += 1
+        age = self.age[rows]
+        self.mean[rows] = mean = self.mean[rows].lerp_(gradient, 1 - first)
+        square = self.square[rows].mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        self.square[rows] = square
         size = (square / (1 - second**age)).sqrt_().add_(1e-12)
-        self.table[where] -= rate * (mean / (1 - first**age)) / size
+        self.table[rows] -= rate * (mean / (1 - first**age)) / size
