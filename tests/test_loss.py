@@ -47,6 +47,19 @@ def test_under_autocast_the_sums_stay_in_fp32():
     assert float(total) == pytest.approx(float(exact), rel=5e-3)
 
 
+@pytest.mark.parametrize("p", [0.5, 0.9, 0.98, 0.99, 0.999])
+def test_in_bf16_a_confident_token_still_gets_its_gradient(p):
+    """A derivada do logit do alvo é p - 1, mesmo quando p quase chega a 1."""
+    weight = torch.eye(4, requires_grad=True)
+    hidden = torch.tensor([[0.0, 0.0, 0.0, torch.logit(torch.tensor(p)) + torch.tensor(3.0).log()]])
+    hidden = hidden.bfloat16().float().requires_grad_()
+    exact = float(hidden.detach().softmax(dim=1)[0, 3]) - 1
+    with torch.autocast("cpu", torch.bfloat16):
+        chunked_cross_entropy(hidden, weight, torch.tensor([3])).backward()
+    assert float(hidden.grad[0, 3]) == pytest.approx(exact, rel=0.02)
+    assert float(hidden.grad.sum()) == pytest.approx(0.0, abs=abs(exact) * 0.02)
+
+
 def test_no_token_to_learn_is_zero_with_zero_gradients():
     hidden, weight, targets = random_case()
     total = chunked_cross_entropy(hidden[:0], weight, targets[:0])

@@ -1,8 +1,11 @@
 """A tabela de vetores de pares: busca, cache, empacotamento, preenchimento e disco."""
 
+import json
+
 import pytest
 import torch
 
+from src.models.hybrid_cache import CACHE_NAME
 from src.models.luna_model import LunaModel
 from src.models.pair_embedding import NOTHING, PairEmbedding, pair_keys, previous_tokens
 from tests.conftest import make_model, tiny_config
@@ -19,8 +22,9 @@ def some_table(vocabulary: int, width: int, rows: int = 400) -> PairEmbedding:
 
 def model_with_pairs(switches: dict, rows: int = 400) -> LunaModel:
     """Um modelo pequeno em que quase metade dos pares de 30 tokens tem vetor."""
-    model = make_model(tiny_config(**switches, pair_rows=rows))
+    model = make_model(tiny_config(**switches))
     model.model.transformer.pairs = some_table(30, model.config.n_embd, rows)
+    model.config.pair_rows = rows
     return model.eval()
 
 
@@ -78,8 +82,8 @@ def test_with_the_cache_it_is_the_same_as_all_at_once(switches, cuts):
     with torch.no_grad():
         whole, cache, parts = model(tokens).logits, None, []
         for part in tokens.split(cuts, dim=1):
-            output = model(part, cache=cache, use_cache=True)
-            cache = output.past_key_values if hasattr(output, "past_key_values") else output.cache
+            output = model(part, use_cache=True, **{CACHE_NAME: cache})
+            cache = getattr(output, CACHE_NAME)
             parts.append(output.logits)
     assert torch.allclose(torch.cat(parts, dim=1), whole, atol=1e-4)
 
@@ -97,6 +101,24 @@ def test_packed_documents_and_padding_on_the_left_change_nothing(switches):
         whole = model(tokens).logits
     assert torch.allclose(packed, torch.cat(alone, dim=1), atol=1e-4)
     assert torch.allclose(masked, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("switches", SWITCHES)
+def test_the_cache_can_be_cut_and_its_rows_moved(switches):
+    """O token anterior acompanha: sem ele, o par do token seguinte seria outro."""
+    model, tokens, order = model_with_pairs(switches), ids(2, 12), torch.tensor([1, 0])
+    with torch.no_grad():
+        output = model(tokens[:, :9], use_cache=True)
+        cache = getattr(output, CACHE_NAME)
+        cache.crop(-3)
+        cache.reorder_cache(order)
+        again = torch.cat([tokens[:, :6], tokens[:, 9:]], dim=1)[order]
+        rest = model(again[:, 6:], use_cache=True, **{CACHE_NAME: cache}).logits
+        whole = model(again).logits
+        model.model.transformer.pairs = None
+        without = model(again).logits
+    assert torch.allclose(rest, whole[:, 6:], atol=1e-4)
+    assert not torch.allclose(without[:, 6:], whole[:, 6:], atol=1e-3)
 
 
 @pytest.mark.parametrize("switches", SWITCHES)
@@ -123,6 +145,11 @@ def test_saved_and_loaded_whole_in_eight_bits_and_outside_the_parameters(tmp_pat
         assert torch.equal(model(tokens).logits, loaded(tokens).logits)
     plain = make_model(tiny_config())
     assert loaded.parameter_count() == plain.parameter_count()
+    index = json.loads((tmp_path / "m" / "model.safetensors.index.json").read_text("utf-8"))
+    assert index["metadata"]["total_parameters"] == plain.parameter_count()
+    other = tiny_config(resid_pdrop=0.3)
+    assert LunaModel.from_pretrained(tmp_path / "m", config=other).config.resid_pdrop == 0.3
+    assert LunaModel.from_scratch(loaded.config).config.pair_rows == 0
     half = LunaModel.from_pretrained(tmp_path / "m", dtype=torch.bfloat16)
     assert half.model.transformer.pairs.values.dtype == torch.int8
     assert half(tokens).logits.dtype == torch.bfloat16

@@ -10,7 +10,7 @@ from src.models.pair_embedding import KEY_BITS
 from src.training import pair_vectors
 from src.training.bigrams import context_gradients, start_from_bigrams
 from src.training.ngram_counts import count_after_pairs, count_pairs, frequent_pairs
-from src.training.pair_vectors import MAX_PAIRS, add_pair_vectors, fit_vectors, pairs_for
+from src.training.pair_vectors import MAX_PAIRS, MIN_PAIRS, add_pair_vectors, fit_vectors, pairs_for
 from tests.test_bigrams import VOCABULARY, OnDisk, dataset, fresh
 
 
@@ -53,7 +53,9 @@ def test_the_fit_goes_where_the_gradient_of_the_stated_loss_is_zero():
     pairs = frequent_pairs(rows, 20, least_count=4)
     counts = count_after_pairs(rows, pairs, VOCABULARY)
     base, head = torch.randn(len(pairs), 8), torch.randn(VOCABULARY, 8)
-    vectors, nats = fit_vectors(base, head, norm, counts, seed=0, passes=600)
+    vectors, nats = fit_vectors(
+        base, torch.arange(len(pairs)), head, norm, counts, seed=0, passes=600
+    )
     free = vectors.clone().requires_grad_()
     total = torch.zeros(())
     for row in range(len(pairs)):
@@ -117,4 +119,5 @@ def test_pairs_follow_the_size_of_the_training_that_comes_after():
     shape = (5 * 10**6, 8192, 256)
     assert pairs_for(0, *shape) == 0
     assert 0 < pairs_for(10**5, *shape) < pairs_for(10**6, *shape) <= MAX_PAIRS
-    assert pairs_for(10**9, *shape) == MAX_PAIRS and pairs_for(10**9, *shape, 100) == 100
+    assert pairs_for(10**9, *shape) == MAX_PAIRS and pairs_for(10**9, *shape, 5000) == 5000
+    assert pairs_for(10**9, *shape, MIN_PAIRS - 1) == 0

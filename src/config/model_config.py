@@ -170,7 +170,7 @@ class ModelConfig(GPT2Config):
                 f"extra_layers={self.extra_layers}: esperado de 0 a "
                 f"max_extra_layers={self.max_extra_layers}."
             )
-        for name in ("balance_weight", "z_weight", "growth_threshold"):
+        for name in ("balance_weight", "z_weight", "growth_threshold", "pair_rows"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: esperado um número >= 0.")
 

@@ -40,7 +40,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             weights = logits.sub_(top).exp_()  # as probabilidades, vezes a soma da linha
             row_sum = weights.sum(dim=1, keepdim=True, dtype=torch.float32)
             total += (row_sum.log() + top.float() - at_target).sum()
-            weights.scatter_add_(1, wanted, (-row_sum).to(dtype))
+            chosen = weights.gather(1, wanted).float() - row_sum  # em fp32: p perto de 1 se cancela
+            weights.scatter_(1, wanted, chosen.to(dtype))
             share = 1 / row_sum  # dividir [n, D], e não [n, V], pela soma
             hidden_gradient[part : part + size] = (weights @ w) * share.to(dtype)
             shared = (chunk * share).to(dtype)

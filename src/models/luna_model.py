@@ -61,7 +61,7 @@ __all__ = [
 SHAPE_FIELDS = (
     "vocab_size n_positions n_embd n_layer n_head n_inner use_state_space use_moe use_hypernet "
     "use_growing state_size ssm_layers ssm_mode ssm_gated num_experts sparse_top_k expert_size "
-    "moe_layers emotional_routing hyper_layers hyper_rank hyper_context extra_layers pair_rows"
+    "moe_layers emotional_routing hyper_layers hyper_rank hyper_context extra_layers"
 ).split()
 #: O que quem carrega pode mudar: não altera a forma dos pesos nem o sentido dos tokens.
 FREE_FIELDS = (
@@ -332,7 +332,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         model_config = copy.deepcopy(config.model if isinstance(config, Config) else config)
         if use_lightweight:
             model_config = model_config.lightweight()
-        model_config.origin = "random"
+        model_config.origin, model_config.pair_rows = "random", 0
         model = cls(model_config)
         model.eval()
         return model

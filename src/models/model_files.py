@@ -124,10 +124,11 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 def _index(groups: dict[str, dict[str, Tensor]], save_id: str) -> dict[str, Any]:
     tensors = [t for group in groups.values() for t in group.values()]
+    parameters = [t for name in groups if name != "pairs" for t in groups[name].values()]
     return {
         "metadata": {
             "save_id": save_id,
-            "total_parameters": sum(t.numel() for t in tensors if t.is_floating_point()),
+            "total_parameters": sum(t.numel() for t in parameters),
             "total_size": sum(t.numel() * t.element_size() for t in tensors),
         },
         "weight_map": {

@@ -20,6 +20,9 @@ Language Modelling" (2007), com um só token de contexto; a ideia de partir de b
 medidas que a justificam aqui estão em docs/LOG.md.
 """
 
+import statistics
+import time
+
 import torch
 from torch import Tensor, nn
 
@@ -59,6 +62,20 @@ def passes_for(
 def passes_cost(contexts: int, vocab: int, width: int) -> float:
     """As operações de uma passada por ``contexts`` contextos."""
     return 6.0 * contexts * vocab * width * SOFTMAX_COST
+
+
+def seconds_per_context(vocab: int, width: int, low_precision: bool = False) -> float:
+    """Quanto custa um contexto nesta máquina: a mediana de três lotes de mentira."""
+    head, vectors, norm = torch.zeros(vocab, width), torch.zeros(BATCH, width), nn.LayerNorm(width)
+    every = torch.arange(BATCH)
+    ones = torch.ones(BATCH)
+    counts = Successors(torch.arange(BATCH + 1), torch.zeros(BATCH, dtype=torch.long), ones, ones)
+    dtype, times = torch.bfloat16 if low_precision else torch.float32, []
+    for _ in range(4):
+        began = time.perf_counter()
+        context_gradients(vectors.clone(), head, norm, counts, every, dtype)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[1:]) / BATCH
 
 
 def can_start(model: LunaModel) -> bool:
@@ -211,7 +228,8 @@ def _residual(
     row_sum = residual.sum(dim=1, keepdim=True, dtype=torch.float32)
     loss = float((share * ((row_sum.log() + top.float())[row, 0] - at_targets)).sum())
     scale = counts.totals[batch].unsqueeze(1) / (weight * row_sum)
-    residual.view(-1).index_add_(0, place, (-share / scale[row, 0]).to(residual.dtype))
+    flat = residual.view(-1)
+    flat[place] = (flat[place].float() - share / scale[row, 0]).to(flat.dtype)
     return residual, scale, loss
 
 

@@ -233,8 +233,7 @@ def load_optimizer_state(
     for key, value in tensors.items():
         name, entry = key.rsplit(SEPARATOR, 1)
         parameter = parameters[name]
-        device = "cpu" if entry == "step" else parameter.device
-        optimizer.state[parameter][entry] = value.to(device)
+        optimizer.state[parameter][entry] = value.to(parameter.device)
 
 
 # ---------------------------------------------------------------------- geradores

@@ -32,9 +32,9 @@ from src.utils.processes import world_size
 
 logger = logging.getLogger(__name__)
 
-#: O que já partiu das contagens anda devagar: um lote sabe menos que o corpus inteiro. A projeção,
-#: mais devagar ainda (docs/LOG.md).
-STARTED_SCALE, STARTED_HEAD_SCALE = 0.3, 0.15
+#: O que saiu das contagens anda devagar: um lote sabe menos que o corpus inteiro (docs/LOG.md).
+#: Tudo, num modelo com vetores de pares; e, ainda mais, a projeção de quem partiu de bigramas.
+PAIRS_SCALE, STARTED_HEAD_SCALE = 0.3, 0.15
 MAX_SKIPPED = 3  # atualizações seguidas com gradiente não finito
 OUT_OF_MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 
@@ -89,10 +89,11 @@ class LunaHFTrainer(Trainer):
         if not self.own_optimizer:
             return self._chosen_optimizer(model)
         target: Any = model if model is not None else self.model
-        started = getattr(target.config, "origin", "") == "bigram"
+        pairs = getattr(target.config, "pair_rows", 0) > 0
+        started = pairs or getattr(target.config, "origin", "") == "bigram"
         return build_optimizer(
             target,
-            self.args.learning_rate * (STARTED_SCALE if started else 1.0),
+            self.args.learning_rate * (PAIRS_SCALE if pairs else 1.0),
             self.args.weight_decay,
             self.ssm_lr_scale,
             STARTED_HEAD_SCALE if started else 1.0,

@@ -118,7 +118,7 @@ class MuonAdamW(torch.optim.Optimizer):
             state, gradient = self.state[parameter], parameter.grad
             assert gradient is not None
             if not state:
-                state["step"] = torch.zeros(())
+                state["step"] = torch.zeros((), device=parameter.device)
                 state["mean"] = torch.zeros_like(parameter)
                 state["square"] = torch.zeros_like(parameter)
             torch._fused_adamw_(  # uma leitura da memória em vez de dez (docs/LOG.md)

@@ -24,6 +24,7 @@ from src.training.bigrams import RowAdam, context_gradients, final_norm, passes_
 from src.training.ngram_counts import Successors, count_after_pairs, frequent_pairs
 
 MAX_PAIRS = 131_072
+MIN_PAIRS = 1000  # menos que isto não paga a contagem
 PASSES = 3
 #: A tabela custa no máximo esta parte das contas do treino que vem depois.
 SHARE = 0.3
@@ -38,7 +39,8 @@ def pairs_for(
 ) -> int:
     """Quantos pares valem a pena antes de um treino de ``training_tokens`` tokens."""
     training = 6.0 * training_tokens * active_parameters
-    return min(most, int(SHARE * training / (PASSES * passes_cost(1, vocab, width))))
+    found = min(most, int(SHARE * training / (PASSES * passes_cost(1, vocab, width))))
+    return found if found >= MIN_PAIRS else 0
 
 
 def add_pair_vectors(
@@ -56,9 +58,9 @@ def add_pair_vectors(
         return None
     counts = count_after_pairs(rows, pairs, vocab)
     keys = torch.from_numpy(pairs)
-    embedding = model.model.transformer.wte.weight.detach()[keys & ((1 << KEY_BITS) - 1)]
     vectors, nats = fit_vectors(
-        embedding,
+        model.model.transformer.wte.weight.detach(),
+        keys & ((1 << KEY_BITS) - 1),
         model.model.lm_head.weight.detach(),
         final_norm(model),
         counts,
@@ -72,6 +74,7 @@ def add_pair_vectors(
 
 def fit_vectors(
     embedding: Tensor,
+    last: Tensor,
     head: Tensor,
     norm: nn.Module,
     counts: Successors,
@@ -79,15 +82,16 @@ def fit_vectors(
     dtype: torch.dtype = torch.float32,
     passes: int = PASSES,
 ) -> tuple[Tensor, float]:
-    """Os vetores [K, D] a somar às linhas de ``embedding`` [K, D], e os nats por token."""
-    vectors, generator = torch.zeros_like(embedding), torch.Generator().manual_seed(seed)
+    """Os vetores [K, D] dos pares que terminam nos tokens ``last`` [K], e os nats por token."""
+    vectors = torch.zeros(len(last), embedding.shape[1])
+    generator = torch.Generator().manual_seed(seed)
     adam = RowAdam(vectors, BETAS)
     total, step, nats = passes * -(-len(vectors) // BATCH), 0, 0.0
     for _ in range(passes):
         nats = 0.0
         for batch in torch.randperm(len(vectors), generator=generator).split(BATCH):
             seen = counts.totals[batch]
-            summed = embedding[batch] + vectors[batch]
+            summed = embedding[last[batch]] + vectors[batch]
             loss, gradient = context_gradients(summed, head, norm, counts, batch, dtype)
             nats += loss * float(seen.sum())
             per_token = gradient * (seen.sum() / seen).unsqueeze(1)

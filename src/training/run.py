@@ -20,7 +20,12 @@ from src.models.luna_model import LunaModel
 from src.models.tokenizer import LunaTokenizer
 from src.training import checkpoints
 from src.training.batch_callback import DynamicBatchSizeCallback
-from src.training.bigrams import can_start, passes_for, start_from_bigrams
+from src.training.bigrams import (
+    can_start,
+    passes_for,
+    seconds_per_context,
+    start_from_bigrams,
+)
 from src.training.callbacks import (
     CheckpointCallback,
     GrowthCallback,
@@ -35,7 +40,7 @@ from src.training.engine import LunaHFTrainer
 from src.training.lora import has_lora, save_adapter
 from src.training.monitoring import SamplesCallback
 from src.training.ngram_counts import count_pairs
-from src.training.pair_vectors import add_pair_vectors, pairs_for
+from src.training.pair_vectors import PASSES, add_pair_vectors, pairs_for
 from src.training.plan import TrainingPlan, steps_in, total_seconds
 from src.training.probe import probe
 from src.training.progress import MetricsCallback, ProgressCallback
@@ -53,6 +58,9 @@ from src.utils.processes import as_main_process_says, is_main_process, process_r
 CHECKPOINT_MINUTES = 5.0  # e nunca mais que 2 % do tempo gravando (CheckpointCallback)
 KEPT_CHECKPOINTS = 2
 WARMUP_CAP = 200  # passos de aquecimento, no máximo
+
+#: Com ``--max_minutes``, a partida pelas contagens fica no máximo com esta parte do tempo.
+START_SHARE = 0.25
 
 
 @dataclass
@@ -231,7 +239,8 @@ class TrainingRun:
         if minutes is not None and measured is not None:
             self._fit_minutes(steps_in(minutes, measured.seconds_per_step))
         if options.start_passes is None:
-            options.start_passes, options.start_pairs = self._choose_start(options.start_pairs)
+            chosen = self._choose_start(options.start_pairs, minutes)
+            options.start_passes, options.start_pairs = as_main_process_says(chosen)
         self._start(options.start_passes, options.start_pairs)
         if minutes is not None and measured is not None:
             left = minutes - (time.perf_counter() - began) / 60
@@ -239,8 +248,11 @@ class TrainingRun:
         if measured is not None:
             self.plan = self._plan(measured.seconds_per_step, measured.memory_gb)
 
-    def _choose_start(self, most_pairs: int) -> tuple[int, int]:
-        """Passadas da partida por bigramas e pares com vetor; (0, 0) num modelo que não é novo."""
+    def _choose_start(self, most_pairs: int, minutes: float | None) -> tuple[int, int]:
+        """Passadas da partida por bigramas e pares com vetor; (0, 0) num modelo que não é novo.
+
+        Com ``minutes``, o que a partida pode custar é também medido no relógio.
+        """
         model = _inner(self.model)
         if has_lora(self.model) or not can_start(model):
             return 0, 0
@@ -248,6 +260,11 @@ class TrainingRun:
         active = model.parameter_count(active_only=True) - vocab * width
         data, training = self.stream.stages[-1].rows.tokens, self.stream.total_tokens
         passes = passes_for(training, data, active, vocab, width)
+        if minutes is not None and passes:
+            cost = seconds_per_context(vocab, width, self.options.low_precision)
+            room = int(START_SHARE * minutes * 60 / cost)  # contextos
+            passes = min(passes, room // vocab)
+            most_pairs = min(most_pairs, max(room - passes * vocab, 0) // PASSES)
         return passes, pairs_for(training, active, vocab, width, most_pairs) if passes else 0
 
     def _start(self, passes: int, pairs: int) -> None:
@@ -260,11 +277,20 @@ class TrainingRun:
         rows, low = self.stream.stages[-1].rows, self.options.low_precision
         counts = count_pairs(rows, model.config.vocab_size)
         seed = self.options.arguments["seed"]
-        nats = start_from_bigrams(model, counts, passes, seed, low)
-        after_two = add_pair_vectors(model, rows, pairs, seed, low) if pairs else None
+        try:
+            nats = start_from_bigrams(model, counts, passes, seed, low)
+            after_two = add_pair_vectors(model, rows, pairs, seed, low) if pairs else None
+        except BaseException:
+            model.config.origin = "random"  # uma partida pela metade se refaz
+            raise
         model.to(self.trainer.args.device)
         self.metrics.event(
-            "bigrams", 0, passes=passes, loss=nats, pairs=pairs, loss_after_pairs=after_two
+            "bigrams",
+            0,
+            passes=passes,
+            loss=nats,
+            pairs=model.config.pair_rows,
+            loss_after_pairs=after_two,
         )
 
     def _fit_minutes(self, steps: int) -> None:

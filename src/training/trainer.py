@@ -519,6 +519,7 @@ class LunaTrainer:
             "use_cpu": self.device == "cpu",
             "ddp_backend": "gloo" if self.device == "cpu" and world_size() > 1 else None,
             "ddp_find_unused_parameters": False,
+            "ddp_broadcast_buffers": False,  # a tabela de pares não muda no treino
             "seed": training.seed,
             "output_dir": str(self.folder / "checkpoints"),
         }
