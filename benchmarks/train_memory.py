@@ -10,8 +10,9 @@ Cada treino roda num processo seu: abre o modelo, dá um passo com um lote sorte
 próprio modelo), tokeniza o corpus para o disco (``src/training/corpus.py``), lê linhas ao acaso e
 treina com ``LunaTrainer``, da partida por bigramas à gravação do modelo. O pico é o que o sistema
 registra (VmHWM no Linux) e inclui as páginas mapeadas. "Com os auxiliares" soma os processos que
-tokenizam, amostrados a cada 0,5 s (PSS no Linux: uma página dividida conta uma vez). O texto é sintético: linhas de ``data/train`` com números que variam, para
-que nada seja repetição. GB são 2^30 bytes; MB, 2^20.
+tokenizam, amostrados a cada 0,5 s (PSS no Linux: uma página dividida conta uma vez). O texto é
+sintético: linhas de ``data/train`` com números que variam, para que nada seja repetição. GB são
+2^30 bytes; MB, 2^20.
 """
 
 import argparse
