@@ -33,8 +33,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # permite rodar o arquivo sem instalar o projeto
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # antes de importar torch (docs/LOG.md)
 
+with contextlib.redirect_stdout(sys.stderr):  # ele se anuncia em stdout ao ser importado
+    import transformers.trainer
+
 import torch  # noqa: E402
-import transformers  # noqa: E402
 
 from benchmarks.harness import (  # noqa: E402
     Row,
