@@ -365,7 +365,7 @@ def plan(**changes):
 def test_the_plan_is_told_in_plain_words():
     lines = "\n".join(plan().lines(datetime(2026, 1, 1, 10, 0)))
     assert "8.231.040 parâmetros (5.077.632 por token)." in lines
-    assert "800.000 tokens, lidos 3,000 vez(es): 2.400.000 tokens em 1.200 passos" in lines
+    assert "800.000 tokens, lidos 3,0 vezes: 2.400.000 tokens em 1.200 passos" in lines
     assert "3.000 tokens/s" in lines and "0,8 GB" in lines
     assert "Fim previsto: 10:14 (14 min 0 s)" in lines
     assert "serão treinados" in "\n".join(plan(trainable=1000).lines())

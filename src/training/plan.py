@@ -52,7 +52,7 @@ class TrainingPlan:
                 if self.trainable != self.parameters
                 else "."
             ),
-            f"Dados: {grouped(self.data_tokens)} tokens, lidos {decimal(passes)} vez(es): "
+            f"Dados: {grouped(self.data_tokens)} tokens, lidos {decimal(passes, 1)} vezes: "
             f"{grouped(self.tokens)} tokens em {grouped(self.steps)} passos.",
             f"Ritmo: cerca de {grouped(self.tokens_per_second)} tokens/s ({self.precision}), "
             f"{decimal(self.memory_gb, 1)} GB de memória.",
