@@ -28,6 +28,11 @@ def pair_keys(first: Tensor, second: Tensor) -> Tensor:
     return (first.long() << KEY_BITS) | second.long()
 
 
+def second_tokens(keys: Tensor) -> Tensor:
+    """O segundo token de cada chave."""
+    return keys & ((1 << KEY_BITS) - 1)
+
+
 class PairEmbedding(nn.Module):
     """A tabela de vetores de pares.
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.models.pair_embedding import KEY_BITS
+from src.models.pair_embedding import pair_keys
 from src.training.packing import IGNORED
 
 MAX_TOKENS = 20_000_000  # de um corpus maior, conta-se uma amostra espalhada das linhas
@@ -103,7 +103,8 @@ def _pieces(rows: Any, order: int, max_tokens: int) -> Iterator[tuple[np.ndarray
 
 
 def _keys(window: np.ndarray) -> np.ndarray:
-    return window[:, 0] << KEY_BITS | window[:, 1]
+    first, second = torch.from_numpy(window[:, :2]).unbind(dim=1)
+    return pair_keys(first, second).numpy()
 
 
 def _counted(blocks: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from src.models.luna_model import LunaModel
-from src.models.pair_embedding import KEY_BITS, PairEmbedding
+from src.models.pair_embedding import PairEmbedding, second_tokens
 from src.training.bigrams import RowAdam, context_gradients, final_norm, passes_cost, ramp
 from src.training.ngram_counts import Successors, count_after_pairs, frequent_pairs
 
@@ -60,7 +60,7 @@ def add_pair_vectors(
     keys = torch.from_numpy(pairs)
     vectors, nats = fit_vectors(
         model.model.transformer.wte.weight.detach(),
-        keys & ((1 << KEY_BITS) - 1),
+        second_tokens(keys),
         model.model.lm_head.weight.detach(),
         final_norm(model),
         counts,
