@@ -10,6 +10,7 @@ import sys
 
 VERSION = "0.1.0"
 DEVICE_CHOICES = "{auto,cpu,cuda,mps}"
+MODE_CHOICES = "{low_latency,high_precision}"
 PERSONA_CHOICES = "{tecnico,casual,formal}"
 SIZE_CHOICES = "{auto,nano,mini,small,base}"
 
@@ -67,6 +68,14 @@ def whole_number(text: str) -> int:
 whole_number.__name__ = "um inteiro de 0 em diante"
 
 
+def number(text: str) -> float:
+    """Um número, com vírgula ou ponto."""
+    return float(text.replace(",", "."))
+
+
+number.__name__ = "um número"
+
+
 def fraction(text: str) -> float:
     """Um número de 0 até antes de 1, com vírgula ou ponto."""
     value = float(text.replace(",", "."))
@@ -78,7 +87,12 @@ def fraction(text: str) -> float:
 fraction.__name__ = "um número de 0 até antes de 1"
 
 
-def add(parser: argparse.ArgumentParser, name: str, help_text: str, **options: object) -> None:
+def add(
+    parser: "argparse.ArgumentParser | argparse._ArgumentGroup",
+    name: str,
+    help_text: str,
+    **options: object,
+) -> None:
     """Acrescenta ``--nome_assim`` e, se houver sublinhado, também ``--nome-assim``."""
     names = [name, name.replace("_", "-")] if "_" in name else [name]
     parser.add_argument(*names, help=help_text, **options)  # type: ignore[arg-type]
@@ -124,6 +138,7 @@ def build_parser() -> argparse.ArgumentParser:
     _create(command("create", "cria um modelo: tokenizador e pesos novos"))
     _train(command("train", "treina um modelo que existe"))
     _chat(command("chat", "conversa com um modelo"))
+    _sessions(command("sessions", "lista, mostra, apaga e exporta conversas guardadas"))
     _evaluate(command("evaluate", "mede um modelo, ou dois lado a lado"))
     _benchmark(command("benchmark", "mede a velocidade e compara com a última vez"))
     command("demo", "cria, treina e testa um modelo pequeno com os dados que vêm junto")
@@ -199,7 +214,51 @@ def _chat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-p", "--prompt", metavar="TEXTO", help="responde uma vez e sai; '-' lê da entrada padrão"
     )
+    add(
+        parser,
+        "--resume",
+        "retoma uma conversa guardada: a última, ou a de ID",
+        nargs="?",
+        const="",
+        metavar="ID",
+    )
+    add(parser, "--no_history", "não guarda a conversa nem o que se digita", action="store_true")
+    add(parser, "--no_proactive", "não oferece sugestões", action="store_true")
+    add(parser, "--mode", f"modo de execução: {MODE_CHOICES}", metavar="MODO")
+    _sampling(parser)
     _machine(parser)
+
+
+def _sampling(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("geração (o padrão é o da persona e do modo)")
+    add(group, "--temperature", "0 escolhe sempre o mais provável", type=number, metavar="N")
+    add(group, "--top_k", "candidatos por token; 0 desliga", type=whole_number, metavar="N")
+    add(group, "--top_p", "massa de probabilidade mantida; 1 desliga", type=number, metavar="N")
+    add(group, "--min_p", "probabilidade mínima, relativa à maior", type=number, metavar="N")
+    add(group, "--repetition_penalty", "1 não pune repetir", type=number, metavar="N")
+    add(
+        group,
+        "--no_repeat_ngram_size",
+        "sequências que a resposta não repete; 0 desliga",
+        type=whole_number,
+        metavar="N",
+    )
+    add(group, "--max_new_tokens", "tokens por resposta", type=positive_integer, metavar="N")
+    add(group, "--seed", "semente do sorteio", type=whole_number, metavar="N")
+    add(group, "--stop", "expressões que encerram a resposta", nargs="+", metavar="TEXTO")
+
+
+def _sessions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        nargs="?",
+        default="list",
+        metavar="AÇÃO",
+        help="list (padrão), show, remove ou export",
+    )
+    parser.add_argument("names", nargs="*", metavar="ID", help="o que a ação pede")
+    add(parser, "--all", "apaga todas (com remove)", action="store_true")
+    add(parser, "--force", "apaga sem perguntar, ou substitui o arquivo", action="store_true")
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:

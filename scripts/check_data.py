@@ -141,6 +141,11 @@ def check_split(data: Data) -> list[Check]:
             for part in ("dev", "teste")
         )
         overlaps += [f"{name}, dev e teste: {pair}" for pair in crossing(dev, test)]
+        if name == "proatividade":
+            learned = [Document(r["texto"], r.where) for r in data.sets[f"{name}_treino"]]
+            overlaps += [
+                f"{name}, treino e medida: {pair}" for pair in crossing(learned, [*dev, *test])
+            ]
     trained = {plain_words(m["content"]) for d in data.train for m in d.messages or ()}
     overlaps += [
         f"{where}: a fala está no treino: {text!r}"
@@ -403,6 +408,8 @@ def check_labels(data: Data) -> list[Check]:
             if name == "proatividade":
                 hard = Counter(r["dificil"] for r in records if "dificil" in r)
                 checks.append(each_at_least(f"{part}: difíceis", hard, HARD_KINDS, MIN_HARD))
+    learned = data.sets["proatividade_treino"]
+    checks.append(none_of("proatividade_treino: problemas", label_problems(learned)))
     return checks
 
 

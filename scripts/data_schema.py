@@ -137,7 +137,9 @@ def inside(path: str, name: str) -> str:
 
 TEXT, PERSONA = Text(), Text(tuple(PERSONAS))
 EMOTION = Fields({"texto": TEXT, "emocao": Text(EMOTION_LABELS)})
-PATTERN = Fields({"texto": TEXT, "padrao": Text(PATTERNS)}, {"dificil": Text(HARD_KINDS)})
+PATTERN = Fields(
+    {"texto": TEXT, "padrao": Text(PATTERNS)}, {"dificil": Text(HARD_KINDS), "fonte": TEXT}
+)
 KEPT = Fields({}, {kind: ListOf(TEXT, 1) for kind in KEPT_KINDS})
 TURN = Fields(
     {
@@ -175,6 +177,7 @@ SETS: dict[str, tuple[str, Fields]] = {
     ),
     "emocoes_dev": ("eval/emocoes_dev.jsonl", EMOTION),
     "emocoes_teste": ("eval/emocoes_teste.jsonl", EMOTION),
+    "proatividade_treino": ("eval/proatividade_treino.jsonl", PATTERN),
     "proatividade_dev": ("eval/proatividade_dev.jsonl", PATTERN),
     "proatividade_teste": ("eval/proatividade_teste.jsonl", PATTERN),
     "aumento": ("eval/aumento.jsonl", Fields({"texto": TEXT, "preservar": KEPT})),

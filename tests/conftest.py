@@ -70,6 +70,7 @@ def config(tmp_path) -> Config:
     """Uma configuração cujas pastas ficam na pasta do teste."""
     config = Config()
     config.paths.models_dir = str(tmp_path / "models")
+    config.paths.logs_dir = str(tmp_path / "logs")
     config.paths.personas_file = str(tmp_path / "personas.json")
     config.tokenizer.vocab_size = 400
     config.chat.max_new_tokens = 12

@@ -13,9 +13,13 @@ from src.utils.numbers import grouped
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = [
+    "chat.py",
     "components.py",
     "emotion.py",
+    "personas.py",
     "presets.py",
+    "proactivity.py",
+    "sampling.py",
     "tokenizer.py",
     "train_memory.py",
     "train_quality.py",

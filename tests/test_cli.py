@@ -31,6 +31,7 @@ COMMANDS = [
     "create",
     "train",
     "chat",
+    "sessions",
     "evaluate",
     "benchmark",
     "demo",
@@ -489,7 +490,7 @@ def test_a_question_from_stdin_is_read_in_any_usual_encoding(
 
     def remember(self, prompt, history=None, on_text=None):
         questions.append(prompt)
-        self.last_stream = SimpleNamespace(tokens=1)
+        self.last = SimpleNamespace(tokens=1)
         return "sim"
 
     monkeypatch.setattr("src.chat.luna_chat.LunaChat.generate_response", remember)
@@ -619,11 +620,11 @@ class Terminal:
 def test_a_conversation_in_a_terminal(trained):
     terminal = Terminal(SESSIONS, trained)
     try:
-        assert "/sair termina" in terminal.expect("Você: ")
+        assert "/sair, ou Ctrl-D" in terminal.expect("Você: ")
         terminal.type("Olá\n")
         assert re.search(r"Luna: \S", terminal.expect("Você: "))
         terminal.type("/ajuda\n")
-        assert "/limpar recomeça" in terminal.expect("Você: ")
+        assert "recomeça a conversa" in terminal.expect("Você: ")
         terminal.type("/dancar\n")
         assert "Não conheço o comando '/dancar'" in terminal.expect("Você: ")
         terminal.type("/limpar\n")
@@ -636,8 +637,10 @@ def test_a_conversation_in_a_terminal(trained):
         terminal.type("\x04")  # Ctrl-D
         assert "Até logo!" in terminal.expect("[saiu com 0]")
         terminal.expect("Você: ")
-        time.sleep(0.5)  # um sinal no instante em que o convite aparece, o readline perde
         terminal.type("\x03")  # Ctrl-C
+        terminal.expect("Ctrl-C de novo sai")
+        terminal.expect("Você: ")
+        terminal.type("\x03")
         seen = terminal.expect("[saiu com 130]")
         assert "Interrompido." in seen and TRACEBACK not in seen
     finally:

@@ -215,7 +215,7 @@ def test_chat_reads_the_users_persona_and_the_configuration_wins_over_it(
     personas_file({"professora": PROFESSORA})
     chat = LunaChat(saved_model, config, persona="professora", device="cpu")
     seen = []
-    monkeypatch.setattr(chat, "_generate", lambda ids, stream, conditions: seen.append(ids))
+    monkeypatch.setattr(chat, "_generate", lambda ids, stream, emotion: seen.append(ids))
     chat.generate_response("Oi")
     assert PROFESSORA["system_prompt"] in chat.tokenizer.decode(seen[0])
     assert chat.sampling().temperature == 0.3
@@ -231,10 +231,15 @@ def test_every_sampling_option_reaches_generation(config, saved_model, personas_
     values |= {"repetition_penalty": 1.2, "no_repeat_ngram_size": 3}
     for name, value in values.items():
         setattr(config.chat, name, value)
-    given = {}
-    monkeypatch.setattr(chat.model, "generate", lambda *args, **options: given.update(options))
+    given = []
+
+    def remember(engine, state, prompt, settings, *stopped):
+        given.append(settings)
+        return iter(())
+
+    monkeypatch.setattr("src.chat.luna_chat.generate_tokens", remember)
     chat.generate_response("Oi")
-    assert {name: given[name] for name in values} == values and given["do_sample"]
+    assert {name: getattr(given[0], name) for name in values} == values
 
 
 def test_whole_numbers_in_decimal_fields_generate_like_decimals(config, saved_model, personas_file):
@@ -268,7 +273,12 @@ def test_whole_temperature_in_the_configuration_file_generates(config, saved_mod
         ),
         ("Explique bem. " * 4, "", "água " * 9, "Encurte o system_prompt dela .em '.*json'"),
         ("Explique. " * 40, "", "água " * 300, "Encurte o system_prompt"),
-        ("Luna.", "água " * 40, "Oi", r"o --context, \d{2,}.*Encurte o --context"),
+        (
+            "Luna.",
+            "água " * 40,
+            "Oi",
+            r"o contexto dado \(--context\), \d{2,}.*Encurte o contexto dado",
+        ),
         ("Luna.", "", "água " * 40, "a persona 'fala' tem .*Encurte a mensagem"),
     ],
 )

@@ -1,90 +1,78 @@
 """``LunaChat``: a conversa com um modelo treinado."""
 
-import sys
-from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from transformers.generation.streamers import BaseStreamer
-
+from src.chat.answer import AnswerStream, TextSink, TokenProducer
+from src.chat.prompt_cache import PromptCache
 from src.chat.prompting import (
     MIN_ANSWER_TOKENS,
     Message,
+    MessageEncoder,
     fit_messages,
     normalize_history,
-    printable,
     visible_answer,
 )
 from src.config.config import MODES, Config
+from src.config.emotions import EMOTION_DIM
 from src.config.options import quoted, with_floats
-from src.config.personas import Persona, Sampling, get_persona, load_personas
-from src.models.emotion import read_emotion
-from src.models.luna_model import LunaModel
+from src.config.personas import PERSONA_DIM, Persona, Sampling, get_persona, load_personas
+from src.models.decoding import GenerationSettings, generate_tokens
+from src.models.emotion import EmotionReading, read_emotion
+from src.models.engine import DecodingState, InferenceEngine
 from src.models.tokenizer import LunaTokenizer
-from src.utils.errors import ContextLengthError, LunaError, UsageError
+from src.utils.errors import ContextLengthError, UsageError
 from src.utils.hardware_utils import resolve_device
 from src.utils.model_store import ModelStore
 
-#: O que cada modo muda na geração. O padrão (``None``) é o da configuração.
-MODE_SETTINGS: dict[str, dict[str, Any]] = {
-    "low_latency": {"prompt_lookup_num_tokens": 4},
-    "high_precision": {"do_sample": False},
+if TYPE_CHECKING:
+    from src.models.luna_model import LunaModel
+
+#: Como se sorteia num modo, quando a configuração não diz.
+MODE_SAMPLING: dict[str, dict[str, Any]] = {
+    "low_latency": {},
+    "high_precision": {"temperature": 0.0},
 }
-HELP = "Comandos: /sair termina, /limpar recomeça a conversa, /ajuda mostra isto."
-TextSink = Callable[[str], object]
+LOOKUP_TOKENS = 4  # adiantados por prompt lookup, em low_latency
+RETRY_TEMPERATURE = 0.7  # sem sorteio, a mesma pergunta daria sempre a mesma resposta
+NO_EMOTION, NO_PERSONA = (0.0,) * EMOTION_DIM, (0.0,) * PERSONA_DIM
 
 
-class AnswerStream(BaseStreamer):
-    """Recebe os tokens da geração e entrega só caracteres inteiros e visíveis.
+@dataclass
+class AnswerInfo:
+    """Como foi a última resposta.
 
-    Um acento partido entre dois tokens só sai quando está completo; tokens de controle não saem; o
-    raciocínio, de ``<|thinking|>`` até o próximo token de controle, também não.
+    Atributos:
+        tokens: os gerados, o do fim incluído. prompt_tokens: os do prompt; reused_tokens: destes,
+            os que já estavam lidos. seconds: a resposta toda; first_seconds: até o primeiro token.
+        dropped_turns: turnos antigos que não couberam no contexto. emotion: a da pergunta.
     """
 
-    def __init__(self, tokenizer: LunaTokenizer, sink: TextSink | None = None) -> None:
-        self.tokenizer, self.sink = tokenizer, sink
-        self.decoder = tokenizer.stream_decoder()
-        self.control = set(tokenizer.control_ids.values())
-        self.parts: list[str] = []
-        self.tokens = 0
-        self.thinking = False
-        self.prompt_seen = False
+    prompt_tokens: int
+    reused_tokens: int
+    dropped_turns: int
+    emotion: EmotionReading
+    tokens: int = 0
+    seconds: float = 0.0
+    first_seconds: float = 0.0
 
-    def put(self, value: torch.Tensor) -> None:
-        """Um lote de tokens [n] ou [1, n]; o primeiro é o prompt, que se ignora."""
-        if not self.prompt_seen:
-            self.prompt_seen = True
-            return
-        for token in value.reshape(-1).tolist():
-            self._token(token)
 
-    def _token(self, token: int) -> None:
-        self.tokens += 1
-        if token in self.control:
-            self._emit(self.decoder.flush())
-            self.thinking = token == self.tokenizer.thinking_id
-        elif not self.thinking:
-            self._emit(self.decoder.step(token))
+@dataclass(frozen=True)
+class ContextUsage:
+    """Quantos tokens do contexto cada parte ocupa na próxima pergunta."""
 
-    def _emit(self, text: str) -> None:
-        text = printable(text)
-        if not self.parts:
-            text = text.lstrip()
-        if text:
-            self.parts.append(text)
-            if self.sink is not None:
-                self.sink(text)
-
-    def end(self) -> None:
-        """Entrega o que sobrou no decodificador."""
-        self._emit(self.decoder.flush())
+    system: int
+    history: int
+    dropped_turns: int
+    total: int
 
     @property
-    def text(self) -> str:
-        """Tudo o que saiu até agora."""
-        return "".join(self.parts).strip()
+    def free(self) -> int:
+        """O que sobra para a próxima pergunta e a resposta."""
+        return max(self.total - self.system - self.history, 0)
 
 
 class LunaChat:
@@ -95,8 +83,14 @@ class LunaChat:
         config: a configuração do sistema.
         persona: ``casual``, ``tecnico``, ``formal`` ou uma sua (``paths.personas_file``).
         device: ``auto``, ``cpu``, ``cuda`` ou ``mps``.
-        mode: ``low_latency``, ``high_precision`` ou ``None`` (o da configuração).
+        mode: ``low_latency`` guarda o que já leu entre perguntas, adianta tokens por prompt lookup
+            e gera enquanto o terminal escreve; ``high_precision`` relê tudo a cada pergunta, sem
+            atalho algum, e sorteia com mais cautela. ``None``: o da configuração.
         folder: a pasta do modelo, quando ele não está na de modelos.
+
+    Atributos:
+        history: os turnos da conversa em curso. context: texto que o modelo lê antes dela.
+        last: como foi a última resposta (``AnswerInfo``).
 
     Erros:
         ModelNotFoundError, ModelFormatError: o modelo não existe ou está danificado.
@@ -112,22 +106,36 @@ class LunaChat:
         mode: str | None = None,
         folder: Path | None = None,
     ) -> None:
-        if mode is not None and mode not in MODES:
-            raise UsageError(f"mode={mode!r}: esperado um de {', '.join(MODES)}.")
         self.config = config or Config()
+        self.mode = mode or self.config.chat.mode
+        if self.mode not in MODES:
+            raise UsageError(f"mode={mode!r}: esperado um de {', '.join(MODES)}.")
         self.model_name = model_name
-        personas = load_personas(self.config.paths.personas_file)
-        self.persona: Persona = get_persona(persona, personas)
-        self.mode = mode
+        self.personas = load_personas(self.config.paths.personas_file)
+        self.persona: Persona = get_persona(persona, self.personas)
         self.device = resolve_device(device)
         if folder is None:
             folder = ModelStore(self.config.paths.models_dir).require(model_name)
+        self.folder = folder
         self.tokenizer = LunaTokenizer(self.config).load(folder / "tokenizer")
-        self.model: Any = LunaModel.from_pretrained(folder).to(self.device)
-        self.model.eval()
+        self.engine = InferenceEngine.from_folder(folder, self.device)
         self.context = ""
         self.history: list[Message] = []
+        self.last: AnswerInfo | None = None
         self.last_stream: AnswerStream | None = None
+        self._encode = MessageEncoder(self.tokenizer)
+        self._cache = PromptCache(self.engine)
+        self._retries = 0
+        self._model: LunaModel | None = None
+
+    @property
+    def model(self) -> "LunaModel":
+        """O mesmo modelo como ``LunaModel``, aberto no primeiro uso (a conversa não precisa)."""
+        if self._model is None:
+            from src.models.luna_model import LunaModel
+
+            self._model = LunaModel.from_pretrained(self.folder).to(self.device).eval()
+        return self._model
 
     # ------------------------------------------------------------------ uma resposta
 
@@ -154,16 +162,87 @@ class LunaChat:
         if not prompt.strip():
             raise UsageError("A mensagem está vazia: escreva uma pergunta ou um pedido.")
         turns = [*normalize_history(history), {"role": "user", "content": prompt}]
-        ids = self._prompt(turns)
-        stream = self.last_stream = AnswerStream(self.tokenizer, on_text)
-        self._generate(ids, stream, self._conditions(prompt))
+        ids, kept = self._prompt(turns)
+        emotion = read_emotion(prompt)
+        self.last = AnswerInfo(len(ids), 0, len(turns) - len(kept), emotion)
+        stream = AnswerStream(self.tokenizer, on_text, self.config.chat.stop or ())
+        self.last_stream = stream
+        self._generate(ids, stream, emotion)
         return stream.text
 
-    def _prompt(self, turns: list[Message]) -> list[int]:
-        """Os ids do prompt, com o que couber do histórico."""
-        positions, answer = self.model.config.n_positions, self.config.chat.max_new_tokens
+    def _generate(self, ids: list[int], stream: AnswerStream, emotion: EmotionReading) -> None:
+        """Gera a resposta ao prompt ``ids`` e a entrega a ``stream``."""
+        assert self.last is not None
+        started = time.perf_counter()
+        state = self._state_for(ids, emotion)
+        self.last.reused_tokens = min(state.common_prefix(ids), len(ids) - 1)
         try:
-            return fit_messages(self._system_message(), turns, self.tokenizer, positions, answer)[0]
+            for token in self._tokens(ids, state):
+                if not self.last.tokens:
+                    self.last.first_seconds = time.perf_counter() - started
+                self.last.tokens += 1
+                stream.put(token)
+                if stream.finished:
+                    break
+        finally:
+            stream.end()
+            self.last.seconds = time.perf_counter() - started
+
+    def _state_for(self, ids: list[int], emotion: EmotionReading) -> DecodingState:
+        """A memória em que se lê o prompt: nova, ou a que já tem o começo dele."""
+        shape = self.engine.config
+        felt = emotion.vector if shape.with_emotion else NO_EMOTION
+        persona = self.persona.vector if shape.with_persona else NO_PERSONA
+        if self.mode == "high_precision":
+            return DecodingState(self.engine, felt, persona)
+        head = len(self._encode(self._system_message()))
+        return self._cache.state_for(ids, head, felt, persona)
+
+    def _tokens(self, ids: list[int], state: DecodingState) -> Iterator[int]:
+        settings = self.generation_settings()
+        if self.mode == "high_precision":
+            yield from generate_tokens(self.engine, state, ids, settings)
+            return
+        yield from TokenProducer(
+            lambda stopped: generate_tokens(self.engine, state, ids, settings, stopped)
+        )
+
+    def sampling(self) -> Sampling:
+        """Como se sorteia: o que a configuração disser; no resto, o modo; no resto, a persona."""
+        chat = self.config.chat
+        chosen = {item.name: getattr(chat, item.name) for item in fields(Sampling)}
+        said = {name: value for name, value in chosen.items() if value is not None}
+        values = replace(self.persona.sampling, **(MODE_SAMPLING[self.mode] | said))
+        if self._retries and values.temperature <= 0:
+            values = replace(values, temperature=RETRY_TEMPERATURE)
+        return with_floats(values)
+
+    def generation_settings(self) -> GenerationSettings:
+        """Como a próxima resposta será gerada, com a configuração, o modo e a persona de agora."""
+        chat, tokens = self.config.chat, self.tokenizer
+        sampling = {item.name: getattr(self.sampling(), item.name) for item in fields(Sampling)}
+        return GenerationSettings(
+            max_new_tokens=chat.max_new_tokens,
+            min_new_tokens=min(chat.min_new_tokens, chat.max_new_tokens),
+            stop_ids=frozenset((tokens.eos_id, tokens.user_id, tokens.system_id)),
+            banned_ids=frozenset((tokens.pad_id, tokens.proactive_id)),
+            seed=None if chat.seed is None else chat.seed + self._retries,
+            lookup_tokens=LOOKUP_TOKENS if self.mode == "low_latency" else 0,
+            **sampling,
+        )
+
+    def extract_response(self, generated_text: str) -> str:
+        """A resposta limpa dentro de um texto gerado com tokens de controle."""
+        return visible_answer(generated_text, self.tokenizer)
+
+    # ------------------------------------------------------------------ o prompt
+
+    def _prompt(self, turns: list[Message]) -> tuple[list[int], list[Message]]:
+        """(ids do prompt, turnos que couberam nele)."""
+        positions, answer = self.engine.config.n_positions, self.config.chat.max_new_tokens
+        system = self._system_message()
+        try:
+            return fit_messages(system, turns, self.tokenizer, positions, answer, self._encode)
         except ContextLengthError as error:
             raise ContextLengthError(self._no_room(turns[-1]["content"])) from error
 
@@ -171,15 +250,15 @@ class LunaChat:
         """Por que o prompt não cabe: os tokens de cada parte e qual delas encurtar."""
         texts = (self.persona.system_prompt, self.context.strip(), message)
         persona, given, asked = (len(self.tokenizer.encode(text)) for text in texts)
-        positions, name = self.model.config.n_positions, quoted(self.persona.name)
+        positions, name = self.engine.config.n_positions, quoted(self.persona.name)
         if asked >= max(persona, given) and persona + given + MIN_ANSWER_TOKENS < positions:
             remedy = "Encurte a mensagem."
         elif given > persona:
-            remedy = "Encurte o --context."
+            remedy = "Encurte o contexto dado (--context ou /contexto)."
         else:
             file = self.config.paths.personas_file
             remedy = f"Encurte o system_prompt dela (em '{file}') ou escolha outra com --persona."
-        context = f"o --context, {given}; " if given else ""
+        context = f"o contexto dado (--context), {given}; " if given else ""
         return (
             f"Falta lugar para a resposta: a persona {name} tem {persona} tokens; {context}"
             f"a mensagem, {asked}; e o contexto do modelo é de {positions} tokens. {remedy}"
@@ -191,68 +270,51 @@ class LunaChat:
             content += f"\n\nContexto: {self.context.strip()}"
         return {"role": "system", "content": content}
 
-    def _conditions(self, prompt: str) -> dict[str, torch.Tensor]:
-        """Os vetores com que o modelo foi treinado: a emoção da fala e a persona."""
-        config, found = self.model.config, {}
-        if config.emotional_routing:
-            found["emotion"] = torch.tensor([read_emotion(prompt).vector], device=self.device)
-        if config.use_hypernet:
-            found["persona"] = torch.tensor([self.persona.vector], device=self.device)
-        return found
+    def usage(self) -> ContextUsage:
+        """Quanto do contexto a conversa em curso ocupa."""
+        system = len(self._encode(self._system_message()))
+        total = self.engine.config.n_positions
+        try:
+            probe = [*self.history, {"role": "user", "content": " "}]
+            ids, kept = self._prompt(probe)
+        except ContextLengthError:
+            return ContextUsage(system, 0, len(self.history), total)
+        around = system + len(self._encode(probe[-1])) + 1  # e o token do assistente
+        return ContextUsage(system, len(ids) - around, len(probe) - len(kept), total)
 
-    @torch.inference_mode()
-    def _generate(
-        self, ids: list[int], stream: AnswerStream, conditions: dict[str, torch.Tensor]
-    ) -> None:
-        settings = self._settings(self.model.config.n_positions - len(ids))
-        if self.config.chat.seed is not None:
-            torch.manual_seed(self.config.chat.seed)
-        inputs = torch.tensor([ids], device=self.device)
-        self.model.generate(
-            inputs, attention_mask=torch.ones_like(inputs), streamer=stream, **settings
-        )
-
-    def sampling(self) -> Sampling:
-        """Como se sorteia: o que a configuração disser e, no resto, o da persona."""
-        chat = self.config.chat
-        chosen = {item.name: getattr(chat, item.name) for item in fields(Sampling)}
-        said = {name: value for name, value in chosen.items() if value is not None}
-        return with_floats(replace(self.persona.sampling, **said))
-
-    def _settings(self, room: int) -> dict[str, Any]:
-        """Os argumentos de ``generate`` para a configuração e o modo atuais."""
-        chat, tokens, sampling = self.config.chat, self.tokenizer, self.sampling()
-        settings: dict[str, Any] = {
-            "max_new_tokens": min(chat.max_new_tokens, room),
-            "min_new_tokens": min(chat.min_new_tokens, chat.max_new_tokens, room) or None,
-            "repetition_penalty": sampling.repetition_penalty,
-            "no_repeat_ngram_size": sampling.no_repeat_ngram_size,
-            "eos_token_id": [tokens.eos_id, tokens.user_id, tokens.system_id],
-            "pad_token_id": tokens.pad_id,
-            "suppress_tokens": [tokens.pad_id, tokens.proactive_id],
-            "do_sample": sampling.temperature > 0,
-        }
-        settings |= MODE_SETTINGS.get(self.mode or "", {})
-        if settings["do_sample"]:
-            settings |= {
-                "temperature": sampling.temperature,
-                "top_k": sampling.top_k,
-                "top_p": sampling.top_p,
-                "min_p": sampling.min_p or None,
-            }
-        return settings
-
-    def extract_response(self, generated_text: str) -> str:
-        """A resposta limpa dentro de um texto gerado com tokens de controle."""
-        return visible_answer(generated_text, self.tokenizer)
-
-    # ------------------------------------------------------------------ a sessão
+    # ------------------------------------------------------------------ a conversa
 
     def say(self, message: str, on_text: TextSink | None = None) -> str:
         """Responde dentro da conversa em curso e guarda os dois turnos no histórico.
 
         Interrompida por Ctrl-C, guarda o que já saiu e repassa o ``KeyboardInterrupt``.
         """
+        self._retries = 0
+        return self._say(message, on_text)
+
+    def retry(self, on_text: TextSink | None = None) -> str:
+        """Responde de novo à última mensagem; a resposta anterior sai do histórico.
+
+        Erros:
+            UsageError: ainda não há o que refazer.
+        """
+        if len(self.history) < 2 or self.history[-2]["role"] != "user":
+            raise UsageError("Ainda não há resposta para refazer.")
+        message = self.history[-2]["content"]
+        previous, self.history = self.history, self.history[:-2]
+        self._retries += 1
+        try:
+            answer = self._say(message, on_text)
+        except BaseException:
+            if len(self.history) < len(previous):  # nada saiu: fica a resposta que havia
+                self.history = previous
+            raise
+        if not answer:
+            self.history = previous
+        return answer
+
+    def _say(self, message: str, on_text: TextSink | None) -> str:
+        self.last_stream = None
         try:
             answer = self.generate_response(message, self.history, on_text)
         except KeyboardInterrupt:
@@ -266,53 +328,29 @@ class LunaChat:
             self.history.append({"role": "user", "content": message})
             self.history.append({"role": "assistant", "content": answer})
 
+    def clear(self) -> None:
+        """Recomeça a conversa; a persona e o contexto dado ficam."""
+        self.history.clear()
+        self._retries = 0
+
+    def set_persona(self, name: str) -> None:
+        """Troca a persona daqui em diante; a conversa continua.
+
+        Erros:
+            UsageError: não existe; a mensagem lista as que existem.
+        """
+        self.persona = get_persona(name, self.personas)
+
     def chat(self, initial_context: str = "") -> None:
-        """Sessão interativa no terminal, até ``/sair``, Ctrl-D ou Ctrl-C no convite.
+        """Sessão interativa no terminal, até ``/sair``, Ctrl-D ou dois Ctrl-C.
 
         Args:
             initial_context: texto que o modelo lê, como contexto, antes da conversa.
+
+        Erros:
+            KeyboardInterrupt: a pessoa saiu com dois Ctrl-C.
         """
+        from src.chat.terminal import TerminalChat
+
         self.context = initial_context
-        _enable_line_editing()
-        print(f"Luna ({self.persona.description}). {HELP}", file=sys.stderr)
-        while True:
-            try:
-                message = input("\nVocê: ").strip()
-            except EOFError:
-                break
-            if message in ("/sair", "/exit"):
-                break
-            if message:
-                self._turn(message)
-        print("\nAté logo!", file=sys.stderr)
-
-    def _turn(self, message: str) -> None:
-        if message in ("/ajuda", "/help"):
-            print(HELP, file=sys.stderr)
-        elif message in ("/limpar", "/clear"):
-            self.history.clear()
-            print("Conversa recomeçada.", file=sys.stderr)
-        elif message.startswith("/"):
-            print(f"Não conheço o comando '{message}'. {HELP}", file=sys.stderr)
-        else:
-            self._answer_aloud(message)
-
-    def _answer_aloud(self, message: str) -> None:
-        print("Luna: ", end="", flush=True)
-        try:
-            answer = self.say(message, lambda text: print(text, end="", flush=True))
-        except KeyboardInterrupt:
-            print("\n(resposta interrompida)", file=sys.stderr)
-            return
-        except LunaError as error:
-            print(f"\n{error}", file=sys.stderr)
-            return
-        print("" if answer else "(sem resposta)")
-
-
-def _enable_line_editing() -> None:
-    """Setas e histórico no convite, onde o Python traz readline (no Windows o console já os dá)."""
-    try:
-        import readline  # noqa: F401
-    except ImportError:
-        return
+        TerminalChat(self).run()

@@ -1,15 +1,18 @@
 """Da conversa ao prompt: mensagens, orçamento de tokens e limpeza da resposta."""
 
+import math
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
+from src.chat.terminal_text import clean_text
 from src.models.tokenizer import LunaTokenizer
 from src.utils.errors import ContextLengthError, UsageError
 
 Message = dict[str, str]
 MIN_ANSWER_TOKENS = 16  # menos que isso não é uma resposta
+DROP_STEPS = 4  # a conversa que não cabe encurta em quartos do contexto
 
 
 def normalize_history(history: Iterable[Any] | None) -> list[Message]:
@@ -35,15 +38,42 @@ def normalize_history(history: Iterable[Any] | None) -> list[Message]:
     return messages
 
 
-def fit_messages(
-    system: Message, turns: Sequence[Message], tokenizer: LunaTokenizer, context: int, answer: int
-) -> tuple[list[int], list[Message]]:
-    """Monta o prompt que deixa lugar para a resposta, tirando turnos inteiros do começo.
+class MessageEncoder:
+    """Os ids de cada mensagem, lembrando os das últimas: uma conversa longa não é relida inteira.
 
-    O sistema e a última mensagem ficam sempre. O que sobra começa numa fala do usuário.
+    Args:
+        remembered: quantas mensagens lembrar.
+    """
+
+    def __init__(self, tokenizer: LunaTokenizer, remembered: int = 2048) -> None:
+        self.tokenizer = tokenizer
+        self._cached = lru_cache(maxsize=remembered)(self._encode)
+
+    def __call__(self, message: Message) -> tuple[int, ...]:
+        """O token do papel, o conteúdo (nunca controle) e, no assistente, o fim."""
+        return self._cached(message["role"], message["content"])
+
+    def _encode(self, role: str, content: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer.encode_chat([{"role": role, "content": content}]))
+
+
+def fit_messages(
+    system: Message,
+    turns: Sequence[Message],
+    tokenizer: LunaTokenizer,
+    context: int,
+    answer: int,
+    encode: MessageEncoder | None = None,
+) -> tuple[list[int], list[Message]]:
+    """Monta o prompt que deixa lugar para a resposta, tirando trocas inteiras do começo.
+
+    O sistema e a última mensagem ficam sempre. O que sobra começa numa fala do usuário. Do começo
+    sai um pouco mais que o preciso, em passos de ``context / DROP_STEPS`` tokens: assim várias
+    perguntas seguidas partem do mesmo ponto, e o que já foi lido se aproveita.
 
     Args:
         context: tokens do contexto do modelo. answer: tokens reservados à resposta.
+        encode: quem codifica as mensagens; serve para lembrar as já codificadas.
 
     Returns:
         (ids do prompt, turnos que couberam).
@@ -51,33 +81,49 @@ def fit_messages(
     Erros:
         ContextLengthError: a última mensagem sozinha não cabe.
     """
-    kept = list(turns)
+    encode = encode or MessageEncoder(tokenizer)
     reserve = min(answer, context // 2)
-    while True:
-        ids = tokenizer.encode_chat([system, *kept], add_generation_prompt=True)
-        if len(ids) + reserve <= context:
-            return ids, kept
-        if len(kept) == 1:
-            if len(ids) + min(MIN_ANSWER_TOKENS, reserve) <= context:
-                return ids, kept
-            raise ContextLengthError(
-                f"Sua mensagem, com as instruções, tem {len(ids)} tokens, e o contexto do modelo é "
-                f"de {context}. Encurte a mensagem (ou o --context)."
-            )
-        kept = _without_first_exchange(kept)
+    head, tail = encode(system), (*encode(turns[-1]), tokenizer.assistant_id)
+    if len(head) + len(tail) + min(MIN_ANSWER_TOKENS, reserve) > context:
+        raise ContextLengthError(
+            f"Sua mensagem, com as instruções, tem {len(head) + len(tail)} tokens, e o contexto do "
+            f"modelo é de {context}. Encurte a mensagem (ou o --context)."
+        )
+    exchanges = _exchanges(turns[:-1])
+    sizes = [sum(len(encode(turn)) for turn in exchange) for exchange in exchanges]
+    room = context - reserve - len(head) - len(tail)
+    first = _first_kept(sizes, room, max(context // DROP_STEPS, 1))
+    kept = [turn for exchange in exchanges[first:] for turn in exchange] + [turns[-1]]
+    middle = [token for turn in kept[:-1] for token in encode(turn)]
+    return [*head, *middle, *tail], kept
 
 
-def _without_first_exchange(turns: list[Message]) -> list[Message]:
-    """Tira a troca mais antiga: até a próxima fala do usuário, mas nunca a última mensagem."""
-    for index in range(1, len(turns)):
-        if turns[index]["role"] == "user" or index == len(turns) - 1:
-            return turns[index:]
-    return turns[-1:]
+def _exchanges(turns: Sequence[Message]) -> list[list[Message]]:
+    """Agrupa os turnos em trocas: cada uma começa numa fala do usuário."""
+    groups: list[list[Message]] = []
+    for turn in turns:
+        if not groups or turn["role"] == "user":
+            groups.append([])
+        groups[-1].append(turn)
+    return groups
 
 
-def printable(text: str) -> str:
-    """Tira de ``text`` os caracteres de controle (como os escapes de terminal), menos \\n e \\t."""
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
+def _first_kept(sizes: Sequence[int], room: int, step: int) -> int:
+    """O índice da primeira troca que fica, para que as últimas caibam em ``room`` tokens.
+
+    Se o passo deixaria a conversa sem troca alguma, sai só o que precisa sair.
+    """
+    excess = sum(sizes) - room
+    if excess <= 0:
+        return 0
+    dropped, enough = 0, len(sizes)
+    for index, size in enumerate(sizes):
+        if dropped >= excess:
+            enough = min(enough, index)
+        if dropped >= math.ceil(excess / step) * step:
+            return index
+        dropped += size
+    return enough
 
 
 def visible_answer(text: str, tokenizer: LunaTokenizer) -> str:
@@ -91,7 +137,7 @@ def visible_answer(text: str, tokenizer: LunaTokenizer) -> str:
     answer = _drop_thinking(turns[-1], names)
     if not answer.strip() and len(turns) > 1:
         answer = _drop_thinking(turns[-2], names)
-    return printable(re.sub(r"^\s*Luna:\s*", "", answer)).strip()
+    return clean_text(re.sub(r"^\s*Luna:\s*", "", answer)).strip()
 
 
 def _drop_thinking(turn: str, names: dict[str, str]) -> str:

@@ -1,14 +1,22 @@
 """``chat``: conversa no terminal, ou uma resposta só com ``-p`` ou pela entrada padrão."""
 
 import argparse
+import gc
+import logging
 import sys
 import time
 from typing import Any
 
-from src.cli.runner import option, quiet_libraries, say, use_cores
+from src.cli.runner import option, say, use_cores
 from src.config.config import Config
-from src.utils.errors import ModelNotFoundError, UsageError
+from src.config.options import SAMPLING, check_fields
+from src.utils.errors import ConfigError, ModelNotFoundError, UsageError
 from src.utils.logging_utils import is_interactive
+
+#: As opções que são campos da seção ``chat``.
+CHAT_OPTIONS = (*SAMPLING, "max_new_tokens", "seed", "stop", "mode")
+#: Bibliotecas que, com --debug, se anunciariam entre uma fala e outra.
+CHATTY_LIBRARIES = ("asyncio", "filelock")
 
 
 def run(args: argparse.Namespace, config: Config) -> dict[str, Any] | None:
@@ -19,28 +27,65 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any] | None:
     store = ModelStore(config.paths.models_dir)
     model = args.model or only_model(args, store)
     store.require(model)
+    apply_options(args, config)
     personas = load_personas(config.paths.personas_file)
     persona = get_persona(option(args.persona, config.chat.persona), personas).name
     prompt = one_shot_prompt(args)
-    quiet_libraries()
     chat = open_chat(args, config, model, persona)
-    context = args.context or ""
+    chat.context = args.context or ""
     if prompt is None:
-        chat.chat(context)
+        converse(args, chat)
         return None
-    chat.context = context
     return answer_once(args, chat, prompt)
+
+
+def apply_options(args: argparse.Namespace, config: Config) -> None:
+    """Põe em ``config.chat`` o que a linha de comando escolheu.
+
+    Erros:
+        UsageError: um valor fora do que se aceita; a mensagem diz a opção.
+    """
+    for name in CHAT_OPTIONS:
+        value = getattr(args, name)
+        if value is None:
+            continue
+        setattr(config.chat, name, value)
+        try:
+            check_fields(config.chat, "chat")
+        except ConfigError as error:
+            text = str(error).replace(f"chat.{name}=", f"--{name} ", 1)
+            raise UsageError(text) from error
 
 
 def open_chat(args: argparse.Namespace, config: Config, model: str, persona: str) -> Any:
     """Carrega o modelo, com as threads que a máquina (ou ``--lightweight``) permite."""
-    from src.chat.luna_chat import LunaChat
+    gc.disable()  # importar o torch cria muitos objetos que ficam: procurá-los custa um décimo
+    try:
+        from src.chat.luna_chat import LunaChat
 
-    chat = LunaChat(model, config, persona, option(args.device, "auto"))
+        chat = LunaChat(model, config, persona, option(args.device, "auto"))
+    finally:
+        gc.enable()
     use_cores(chat.device, args.lightweight)
     if args.lightweight:
         say(args, "Modo leve: um núcleo fica livre; os pesos do modelo não mudam.")
     return chat
+
+
+def converse(args: argparse.Namespace, chat: Any) -> None:
+    """Abre a conversa no terminal."""
+    from src.chat.terminal import TerminalChat, TerminalOptions
+
+    for name in CHATTY_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    options = TerminalOptions(
+        resume=args.resume,
+        no_history=args.no_history,
+        proactive=False if args.no_proactive else None,
+        debug=args.debug,
+        quiet=args.quiet,
+    )
+    TerminalChat(chat, options).run()
 
 
 def only_model(args: argparse.Namespace, store: Any) -> str:
@@ -99,18 +144,38 @@ def read_stdin() -> str:
 
 
 def answer_once(args: argparse.Namespace, chat: Any, prompt: str) -> dict[str, Any] | None:
-    """Responde uma vez: a resposta em stdout, à medida que sai."""
+    """Responde uma vez: a resposta em stdout, à medida que sai.
+
+    Com ``--resume``, dentro da conversa guardada, que ganha a pergunta e a resposta.
+    """
     started = time.perf_counter()
     sink = None if args.json else lambda text: print(text, end="", flush=True)
-    answer = chat.generate_response(prompt, on_text=sink)
+    if args.resume is None:
+        answer = chat.generate_response(prompt, on_text=sink)
+    else:
+        answer = answer_in_session(args, chat, prompt, sink)
     if not args.json:
         print()
         return None
     return {
         "answer": answer,
         "sources": [],
-        "tokens": chat.last_stream.tokens,
+        "tokens": chat.last.tokens,
         "seconds": round(time.perf_counter() - started, 3),
         "model": chat.model_name,
         "persona": chat.persona.name,
     }
+
+
+def answer_in_session(args: argparse.Namespace, chat: Any, prompt: str, sink: Any) -> str:
+    """Responde como continuação da sessão de ``--resume``."""
+    from src.chat.terminal import TerminalChat, TerminalOptions
+
+    options = TerminalOptions(no_history=args.no_history, quiet=True)
+    session = TerminalChat(chat, options)
+    session.resume(args.resume, show=False)
+    answer: str = chat.say(prompt, sink)
+    if answer:
+        session.record(prompt, answer)
+    session.writer.close()
+    return answer

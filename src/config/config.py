@@ -86,6 +86,10 @@ class ChatConfig:
     repetition_penalty: float | None = sampling_option("repetition_penalty", None)
     no_repeat_ngram_size: int | None = sampling_option("no_repeat_ngram_size", None)
     seed: int | None = option(None, "semente do sorteio", type=int, minimum=0)
+    stop: list[str] | None = option(None, "expressões que encerram a resposta", type=list)
+    mode: str = option("low_latency", "modo de execução", choices=MODES)
+    history: bool = option(True, "guardar as conversas em logs/chat")
+    proactive: bool = option(True, "oferecer sugestões sem que se peça")
 
 
 @dataclass

@@ -351,7 +351,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
             ModelFormatError: a pasta está incompleta, danificada, ou falta algum peso.
         """
         folder = model_files.check_folder(model_path)
-        saved = _read_config(folder)
+        saved = read_config(folder)
         chosen = _saved_shape_wins(saved, config)
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs["local_files_only"] = True
@@ -443,7 +443,12 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         return total
 
 
-def _read_config(folder: Path) -> ModelConfig:
+def read_config(folder: Path) -> ModelConfig:
+    """A ``ModelConfig`` gravada em ``folder``.
+
+    Erros:
+        ModelFormatError: o ``config.json`` está danificado ou é de outro tipo de modelo.
+    """
     values = model_files.read_json(folder / model_files.CONFIG_FILE)
     if (folder / "generation_config.json").exists():
         model_files.read_json(folder / "generation_config.json")  # só confere

@@ -222,3 +222,29 @@ def _check_shards(folder: Path, names: set[str], save_id: str | None) -> None:
                 f"'{path}' é de outra gravação que não a do índice: uma gravação foi interrompida "
                 "no meio. Recupere um checkpoint de 'checkpoints/' ou uma cópia da pasta."
             )
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Todos os pesos da pasta, já conferida por ``check_folder``.
+
+    Ficam mapeados nos arquivos, que este projeto só troca por renomeação: quem os lê continua com
+    os de antes. No Windows, onde um arquivo mapeado não pode ser trocado, são copiados.
+
+    Erros:
+        ModelFormatError: um arquivo está danificado, ou falta nele um peso do índice.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    by_file: dict[str, list[str]] = {}
+    for key, name in read_json(folder / INDEX_FILE)["weight_map"].items():
+        by_file.setdefault(name, []).append(key)
+    weights: dict[str, Tensor] = {}
+    for name, keys in by_file.items():
+        try:
+            with safe_open(str(folder / name), framework="pt") as shard:
+                weights |= {key: shard.get_tensor(key) for key in keys}
+        except (SafetensorError, OSError) as error:
+            raise ModelFormatError(f"'{folder / name}' está danificado ({error}).") from error
+    if os.name == "nt":
+        weights = {key: tensor.clone() for key, tensor in weights.items()}
+    return weights

@@ -33,11 +33,11 @@ class MoELosses(NamedTuple):
 
 
 class Routing(NamedTuple):
-    """Quem processa cada token: ``weights`` [T, k], ``experts`` [T, k] e as perdas."""
+    """Quem processa cada token: ``weights`` [T, k], ``experts`` [T, k] e as perdas, se pedidas."""
 
     weights: Tensor
     experts: Tensor
-    losses: MoELosses
+    losses: MoELosses | None
 
 
 class Expert(nn.Module):
@@ -89,11 +89,11 @@ class MoEBlock(nn.Module):
         #: Fração dos tokens em cada especialista [E] no último lote de treino; só para acompanhar.
         self.last_load: Tensor | None = None
 
-    def route(self, x: Tensor, emotion: Tensor | None = None) -> Routing:
+    def route(self, x: Tensor, emotion: Tensor | None = None, with_losses: bool = True) -> Routing:
         """Escolhe os k especialistas de cada token de ``x`` [T, d].
 
         Com k = 1 o peso é a própria probabilidade: renormalizada, ela seria sempre 1 e o roteador
-        não receberia gradiente.
+        não receberia gradiente. Sem ``with_losses``, as perdas não são calculadas.
         """
         logits = self.router(x)
         if self.emotion_bias is not None:
@@ -104,13 +104,16 @@ class MoEBlock(nn.Module):
         weights, experts = probabilities.topk(self.sparse_top_k, dim=-1)
         if self.sparse_top_k > 1:
             weights = weights / weights.sum(dim=-1, keepdim=True)
+        losses = self._losses(logits, probabilities, experts) if with_losses else None
+        return Routing(weights, experts, losses)
+
+    def _losses(self, logits: Tensor, probabilities: Tensor, experts: Tensor) -> MoELosses:
         chosen = F.one_hot(experts, self.num_experts).to(logits.dtype).sum(dim=1)  # [T, E]
         load = chosen.mean(dim=0) / self.sparse_top_k
         if self.training:
             self.last_load = load.detach()
         balance = self.num_experts * (load * probabilities.mean(dim=0)).sum()
-        z = logits.logsumexp(dim=-1).square().mean()
-        return Routing(weights, experts, MoELosses(balance, z))
+        return MoELosses(balance, logits.logsumexp(dim=-1).square().mean())
 
     def forward(
         self, x: Tensor, emotion: Tensor | None = None, return_losses: bool = False
@@ -132,10 +135,13 @@ class MoEBlock(nn.Module):
         flat = x.reshape(-1, x.shape[-1])  # [T, d]
         if emotion is not None:
             emotion = _per_token(emotion, x)
-        routing = self.route(flat, emotion)
+        routing = self.route(flat, emotion, with_losses=return_losses or self.training)
         output = self._one_token(flat, routing) if len(flat) == 1 else self._grouped(flat, routing)
         output = output.view(x.shape)
-        return (output, routing.losses) if return_losses else output
+        if return_losses:
+            assert routing.losses is not None
+            return output, routing.losses
+        return output
 
     def _one_token(self, x: Tensor, routing: Routing) -> Tensor:
         """Atalho da geração: nada a agrupar quando há um token só."""
