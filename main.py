@@ -353,10 +353,16 @@ def _test(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Roda um comando e devolve o código de saída: 0, 1 (falha), 2 (uso) ou 130 (Ctrl-C)."""
+    for name in ("stdout", "stderr"):  # fechadas por quem chamou (>&-)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     try:
         code = dispatch(argv)
         sys.stdout.flush()  # aqui, e não no fim do processo, onde a falha não se pode tratar
         return code
+    except KeyboardInterrupt:  # antes de o comando começar
+        print("\nInterrompido.", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # quem lia a saída foi embora (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -288,7 +288,8 @@ def text(result: Row) -> str:
     last = (
         f"memória do processo: {decimal(memory['early_mb'], 0)} MB depois de "
         f"{memory['early_turns']} turnos, {decimal(memory['mb'], 0)} MB depois de "
-        f"{memory['turns']} (prompt de {memory['prompt_tokens']} tokens, {memory['dropped_turns']} falas de fora)"
+        f"{memory['turns']} (prompt de {memory['prompt_tokens']} tokens, "
+        f"{memory['dropped_turns']} falas de fora)"
     )
     lines = [machine_line(result["machine"]), head, table(["o quê", "como", "ms", "razão"], body)]
     return "\n".join([*lines, last])

@@ -1,9 +1,9 @@
 """Quanto a proatividade acerta, nos conjuntos rotulados de ``data/eval``.
 
 Imprime, para cada parte (``dev``, com que as pistas e o modelo foram feitos, e ``teste``, que quem
-os fez não leu), o F1 macro dos seis rótulos, os falsos alarmes nas mensagens neutras (com o intervalo
-de Wilson), o F1 de cada rótulo e a tabela de confusão. Ao lado, as pistas sem o modelo e, mais
-simples ainda, as expressões da referência procuradas ao pé da letra. E o tempo por mensagem.
+os fez não leu), o F1 macro dos seis rótulos, os falsos alarmes nas mensagens neutras (com o
+intervalo de Wilson), o F1 de cada rótulo e a tabela de confusão. Ao lado, as pistas sem o modelo e,
+mais simples ainda, as expressões da referência procuradas ao pé da letra. E o tempo por mensagem.
 
 Uso::
 

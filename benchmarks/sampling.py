@@ -326,17 +326,11 @@ class Study:
         """Uma opção, em todos os modelos; a mesma, pedida de novo, não é medida de novo."""
         key = (persona, sampling_of(persona, overrides))
         if key not in self.measured:
-            self.measured[key] = self.fresh(persona, overrides, 0)
+            self.measured[key] = Scores.pooled(self.by_model(persona, overrides, 0))
         return self.measured[key]
 
-    def fresh(self, persona: str, overrides: Overrides, first_seed: int = FRESH_SEEDS) -> Scores:
-        """Uma opção, com sementes a partir de ``first_seed``."""
-        return Scores.pooled(self.by_model(persona, overrides, first_seed))
-
-    def by_model(
-        self, persona: str, overrides: Overrides, first_seed: int = FRESH_SEEDS
-    ) -> list[Scores]:
-        """O mesmo, modelo a modelo."""
+    def by_model(self, persona: str, overrides: Overrides, first_seed: int) -> list[Scores]:
+        """Uma opção em cada modelo, com sementes a partir de ``first_seed``."""
         seeds = range(first_seed, first_seed + self.seeds)
         return [asker.scores(persona, overrides, seeds) for asker in self.askers]
 
@@ -364,7 +358,10 @@ class Study:
 
     def change(self, personas: Sequence[str], before: Overrides, after: Overrides) -> Row:
         """Antes e depois nestas personas, com sementes novas; em tudo e em cada modelo."""
-        old, new = ([self.by_model(name, o) for name in personas] for o in (before, after))
+        old, new = (
+            [self.by_model(name, overrides, FRESH_SEEDS) for name in personas]
+            for overrides in (before, after)
+        )
         models = {
             asker.chat.model_name: _compared(
                 *(Scores.pooled([group[i] for group in side]) for side in (old, new))

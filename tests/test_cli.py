@@ -616,30 +616,33 @@ class Terminal:
         os.close(self.master)
 
 
+PROMPT = "\x1b[?2004h"  # o prompt_toolkit liga o modo de colagem uma vez por convite
+
+
 @posix_only
 def test_a_conversation_in_a_terminal(trained):
     terminal = Terminal(SESSIONS, trained)
     try:
-        assert "/sair, ou Ctrl-D" in terminal.expect("Você: ")
+        assert "/sair, ou Ctrl-D" in terminal.expect(PROMPT)
         terminal.type("Olá\n")
-        assert re.search(r"Luna: \S", terminal.expect("Você: "))
+        assert re.search(r"Luna: \S", terminal.expect(PROMPT))
         terminal.type("/ajuda\n")
-        assert "recomeça a conversa" in terminal.expect("Você: ")
+        assert "recomeça a conversa" in terminal.expect(PROMPT)
         terminal.type("/dancar\n")
-        assert "Não conheço o comando '/dancar'" in terminal.expect("Você: ")
+        assert "Não conheço o comando '/dancar'" in terminal.expect(PROMPT)
         terminal.type("/limpar\n")
-        assert "Conversa recomeçada." in terminal.expect("Você: ")
+        assert "Conversa recomeçada." in terminal.expect(PROMPT)
         terminal.type("\n")  # uma linha vazia só repete o convite
-        terminal.expect("Você: ")
+        terminal.expect(PROMPT)
         terminal.type("/sair\n")
         assert "Até logo!" in terminal.expect("[saiu com 0]")
-        terminal.expect("Você: ")
+        terminal.expect(PROMPT)
         terminal.type("\x04")  # Ctrl-D
         assert "Até logo!" in terminal.expect("[saiu com 0]")
-        terminal.expect("Você: ")
+        terminal.expect(PROMPT)
         terminal.type("\x03")  # Ctrl-C
         terminal.expect("Ctrl-C de novo sai")
-        terminal.expect("Você: ")
+        terminal.expect(PROMPT)
         terminal.type("\x03")
         seen = terminal.expect("[saiu com 130]")
         assert "Interrompido." in seen and TRACEBACK not in seen

@@ -1065,7 +1065,7 @@ def test_remove_all_takes_damaged_ones_and_leaves_the_one_in_use(store, run):
         assert store.ids() == [writer.id]
     assert run("remove", all=True, force=True)[0] == {"removed": [writer.id]}
     assert run("remove", all=True)[0] == {"removed": []}
-    assert (store.folder / "linhas.txt").exists()
+    assert not (store.folder / "linhas.txt").exists()  # o que se digitou nelas sai junto
 
 
 @pytest.mark.parametrize(

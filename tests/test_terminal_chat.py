@@ -269,8 +269,10 @@ def test_control_d_leaves_with_zero(talk):
 def test_control_c_at_the_prompt_warns_and_the_second_leaves_with_130(talk):
     screen = talk()
     screen.prompt()
-    screen.sends("meia mensagem" + CTRL_C)
-    assert "Ctrl-C de novo sai" in screen.says(TRAIN)  # uma mensagem no meio recomeça a conta
+    screen.sends("meia mensagem" + CTRL_C)  # com texto, só o apaga
+    screen.sends(CTRL_C)
+    screen.sees("Ctrl-C de novo sai")
+    screen.says(TRAIN)  # uma mensagem no meio recomeça a conta
     assert TRAIN_ANSWER in screen.prompt()
     screen.sends(CTRL_C)
     screen.sees("Ctrl-C de novo sai")
@@ -415,6 +417,88 @@ def test_session_from_elsewhere_cannot_inject_roles(talk, tmp_path):
     seen = screen.says(TRAIN)
     assert "system" in seen and "pirata" in seen and "\x1b[2J" not in screen.raw
     screen.says("/sair")
+    screen.ends()
+
+
+def test_block_is_never_a_command_and_what_follows_it_is_kept(talk):
+    screen = talk()
+    screen.says('"""/sair agora""" por favor')
+    screen.says('"""Que horas')
+    screen.sees(PASTE_ON)
+    screen.sends(CTRL_D)  # desiste só do bloco
+    screen.says("/sair")
+    screen.ends()
+    said = [e["content"] for e in events_of(sessions_in(talk.logs)[0]) if e.get("role") == "user"]
+    assert said == ["/sair agora por favor"]
+
+
+def test_search_in_the_typed_lines_brings_one_back(talk):
+    screen = talk("--no_history")
+    screen.says(TRAIN)
+    screen.says("/limpar")
+    screen.prompt()
+    screen.sends("\x12horas")  # Ctrl-R
+    screen.sees("horas")
+    screen.sends("\r")  # escolhe
+    screen.sends("\r")  # envia
+    assert TRAIN_ANSWER in screen.sees(TRAIN_ANSWER)
+    screen.says("/sair")
+    assert screen.ends()[0] == 0
+
+
+def test_restart_leaves_the_conversation_before_it_on_the_list(talk):
+    screen = talk()
+    screen.says(TRAIN)
+    screen.says("/limpar")
+    screen.says(SUN)
+    screen.says("/sair")
+    assert "--resume" in screen.ends()[1]
+    assert len(sessions_in(talk.logs)) == 2
+
+
+def test_keeping_once_with_history_off_keeps_only_what_was_said(talk):
+    screen = talk("--no_history")
+    screen.says(TRAIN)
+    screen.says("/salvar")
+    assert "Guardada em" in screen.says(SUN)
+    screen.says("/sair")
+    screen.ends()
+    said = [e["content"] for e in events_of(sessions_in(talk.logs)[0]) if e.get("role") == "user"]
+    assert said == [TRAIN] and not (talk.logs / "linhas.txt").exists()
+
+
+def test_lost_file_and_strange_names_never_end_the_conversation(talk, tmp_path):
+    screen = talk()
+    screen.says(TRAIN)
+    screen.prompt()
+    (path,) = sessions_in(talk.logs)
+    path.unlink()
+    screen.sends(f'/salvar "{tmp_path}/minha conversa.md"\r')
+    screen.sees("Conversa gravada")
+    screen.says("/salvar " + "a" * 300 + ".md")
+    screen.says("/config seed 99999999999999999999999")
+    assert "esperado no máximo" in screen.says("/config temperature 1e-300")
+    screen.says(TRAIN)
+    screen.says("/salvar")
+    assert "Guardada em" in screen.says("/sair")
+    assert screen.ends()[0] == 0
+    assert TRAIN_ANSWER in (tmp_path / "minha conversa.md").read_text("utf-8")
+    assert len(events_of(sessions_in(talk.logs)[0])) == 5
+
+
+def test_what_the_command_line_says_wins_over_the_resumed_session(talk):
+    screen = talk("--context", "Falamos de trens.")
+    screen.says(TRAIN)
+    screen.says("/sair")
+    screen.ends()
+    screen = talk("--resume")
+    assert "Contexto dado: Falamos de trens." in screen.says("/sair")
+    screen.ends()
+    screen = talk("--resume", "--context", "Falamos de rios.", "--persona", "formal")
+    screen.says("/contexto")
+    screen.says("/persona")
+    assert "* formal" in screen.says("/sair")
+    assert "Falamos de rios." in plain(screen.raw)
     screen.ends()
 
 

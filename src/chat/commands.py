@@ -13,6 +13,7 @@ from src.config.config import MODES
 from src.config.options import SAMPLING, check_fields, quoted
 from src.config.personas import Sampling
 from src.utils.errors import ConfigError, UsageError
+from src.utils.numbers import counted
 
 if TYPE_CHECKING:
     from src.chat.terminal import TerminalChat
@@ -71,10 +72,14 @@ def save(session: "TerminalChat", argument: str) -> None:
     if not session.chat.history:
         raise UsageError("Ainda não há conversa para guardar.")
     if not argument:
-        session.tell(f"Guardada: {session.keep()}. Retome com: chat --resume {session.writer.id}")
+        path = session.keep()
+        session.tell(f"Guardada em {path}. Para retomar:")
+        session.tell(f"python main.py {session.resume_command(path.stem)}")
         return
-    kept = session.store.load(session.writer.id) if session.writer.saved else None
-    path = export_session(kept or session.chat.history, argument, session.chat.persona.name)
+    if len(argument) > 1 and argument[0] == argument[-1] and argument[0] in "'\"":
+        argument = argument[1:-1]
+    source = session.kept_session() or session.chat.history
+    path = export_session(source, argument, session.chat.persona.name)
     session.tell(f"Conversa gravada em {path}.")
 
 
@@ -87,7 +92,10 @@ def load(session: "TerminalChat", argument: str) -> None:
     if not found:
         session.tell("Ainda não há conversas guardadas.")
     for info in found:
-        session.tell(f"{info.id}  {info.model}  {info.title}")
+        mark = "*" if info.path == session.writer.path else " "
+        when = info.updated.astimezone().strftime("%d/%m %H:%M")
+        turns = counted(info.turns, "troca", "trocas")
+        session.tell(f"{mark} {info.id}  {when}  {info.model}  {turns}  {info.title}", indent=4)
     if found:
         session.tell("Para retomar uma: /carregar ID (ou o começo dele, ou um arquivo).")
 
@@ -243,8 +251,8 @@ def run_command(session: "TerminalChat", line: str) -> None:
     Erros:
         UsageError: o comando não existe ou o argumento não serve. Leave: é hora de sair.
     """
-    name, _, argument = line.partition(" ")
-    find(name).run(session, argument.strip())
+    name, *rest = line.split(maxsplit=1)
+    find(name).run(session, rest[0].strip() if rest else "")
 
 
 def completions(session: "TerminalChat", text: str) -> Iterable[str]:
@@ -255,7 +263,8 @@ def completions(session: "TerminalChat", text: str) -> Iterable[str]:
     if not space:
         names = [alias for command in COMMANDS for alias in command.names]
         return [alias for alias in names if alias.startswith(name.casefold())]
-    return [word for word in _arguments(session, name) if word.startswith(argument)]
+    typed = argument.casefold()
+    return [word for word in _arguments(session, name) if word.startswith(typed)]
 
 
 def _arguments(session: "TerminalChat", name: str) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,6 +42,9 @@ class KeyboardReader:
 
     def __init__(self, complete: Completions, memory: Path | None) -> None:
         from prompt_toolkit import PromptSession
+        from prompt_toolkit.formatted_text import ANSI
+
+        self._styled = ANSI
 
         self.session: PromptSession[str] = PromptSession(
             history=_line_history(memory),
@@ -50,12 +54,13 @@ class KeyboardReader:
             key_bindings=_enter_sends(),
             prompt_continuation=lambda width, number, wrapped: " " * width,
             enable_open_in_editor=False,
+            enable_suspend=True,
             output=_terminal_output(),
         )
 
     def read(self, label: str) -> str:
         """A próxima linha."""
-        return self.session.prompt(label)
+        return self.session.prompt(self._styled(label))
 
 
 def make_reader(complete: Completions, memory: Path | None) -> Reader:
@@ -68,30 +73,50 @@ def make_reader(complete: Completions, memory: Path | None) -> Reader:
 def read_message(reader: Reader, label: str) -> str:
     """Uma mensagem: uma linha, ou as que estão entre três aspas.
 
+    Um bloco nunca é um comando: se começa por barra, ganha outra, como em ``//texto``. Ctrl-D no
+    meio de um bloco desiste só dele.
+
     Erros:
         EOFError, KeyboardInterrupt: como em ``Reader.read``.
     """
     line = reader.read(label)
     if not line.lstrip().startswith(BLOCK):
         return line.strip()
-    lines = [line.lstrip().removeprefix(BLOCK)]
-    while BLOCK not in lines[-1]:
-        lines.append(reader.read("... "))
-    lines[-1] = lines[-1].partition(BLOCK)[0]
-    return "\n".join(lines).strip()
+    text = line.lstrip().removeprefix(BLOCK)
+    while BLOCK not in text:
+        try:
+            text += "\n" + reader.read("... ")
+        except EOFError:
+            return ""
+    inside, _, after = text.partition(BLOCK)
+    message = f"{inside.strip()} {after.strip()}".strip()
+    return f"/{message}" if message.startswith("/") else message
 
 
 def _line_history(memory: Path | None) -> Any:
     from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    class TolerantHistory(FileHistory):
+        """Sem disco, a conversa segue: a falta já é dita por quem guarda as sessões."""
+
+        def load_history_strings(self) -> Iterable[str]:
+            try:
+                yield from super().load_history_strings()
+            except OSError:
+                return
+
+        def store_string(self, string: str) -> None:
+            with suppress(OSError):
+                super().store_string(string)
 
     if memory is None:
         return InMemoryHistory()
     try:
         memory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         memory.touch(mode=0o600)
-    except OSError:  # sem disco, a conversa segue: a falta já é dita por quem guarda as sessões
+    except OSError:
         return InMemoryHistory()
-    return FileHistory(str(memory))
+    return TolerantHistory(str(memory))
 
 
 def _completer(complete: Completions) -> Any:
@@ -109,17 +134,27 @@ def _completer(complete: Completions) -> Any:
 
 
 def _enter_sends() -> Any:
+    from prompt_toolkit.enums import DEFAULT_BUFFER
+    from prompt_toolkit.filters import has_focus
     from prompt_toolkit.key_binding import KeyBindings
 
     bindings = KeyBindings()
+    writing = has_focus(DEFAULT_BUFFER)  # na busca (Ctrl-R), Enter escolhe o achado
 
-    @bindings.add("enter")
+    @bindings.add("enter", filter=writing)
     def send(event: Any) -> None:
         event.current_buffer.validate_and_handle()
 
-    @bindings.add("escape", "enter")
+    @bindings.add("escape", "enter", filter=writing)
     def new_line(event: Any) -> None:
         event.current_buffer.insert_text("\n")
+
+    @bindings.add("c-c", filter=writing)
+    def erase_or_leave(event: Any) -> None:
+        if event.current_buffer.text:
+            event.current_buffer.reset()
+        else:
+            event.app.exit(exception=KeyboardInterrupt(), style="class:aborting")
 
     return bindings
 

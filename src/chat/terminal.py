@@ -1,5 +1,7 @@
 """A conversa no terminal: convite, comandos, resposta que aparece aos poucos, sessão guardada."""
 
+import logging
+import shlex
 import shutil
 import signal
 import sys
@@ -24,12 +26,24 @@ from src.chat.sessions import (
 )
 from src.chat.terminal_style import Style, symbol, use_color
 from src.chat.terminal_text import StreamWrapper, clean_text, one_line
+from src.utils.atomic_io import uninterrupted
 from src.utils.errors import LunaError, StorageError, UsageError
+from src.utils.logging_utils import is_interactive
 from src.utils.numbers import counted
 
+try:
+    import termios
+except ImportError:  # no Windows não há
+    termios = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
+
 DEFAULT_COLUMNS = 80
+LINES_FILE = "linhas.txt"  # o que já se digitou
 SHOWN_ON_RESUME = 4  # falas mostradas ao retomar
+SHOWN_PROBLEMS = 3
 SUGGESTION_WAIT_SECONDS = 0.5
+USER, LUNA = "Você: ", "Luna: "
 
 
 @dataclass(frozen=True)
@@ -39,12 +53,15 @@ class TerminalOptions:
     Atributos:
         resume: a sessão a retomar; ``""`` é a última. no_history: não guarda a sessão nem o que se
             digita. proactive: ``None`` deixa a escolha para a configuração e a persona.
+        persona, context: os da linha de comando, que valem mais que os da sessão retomada.
         debug: mostra o que o modelo leu. quiet: sem a saudação.
     """
 
     resume: str | None = None
     no_history: bool = False
     proactive: bool | None = None
+    persona: str | None = None
+    context: str | None = None
     debug: bool = False
     quiet: bool = False
 
@@ -64,13 +81,14 @@ class TerminalChat:
         self.folder = Path(chat.config.paths.logs_dir) / "chat"
         self.store = SessionStore(self.folder)
         self.keeps_history = history_enabled(chat.config, self.options.no_history)
+        self.warned = False
         self.writer: SessionWriter = self._new_writer()
         wanted = self.options.proactive
         self.proactive = chat.config.chat.proactive if wanted is None else wanted
         self.messenger = self._new_messenger()
         self.offered: Suggestion | None = None
+        self.unanswered: str | None = None  # a última mensagem, se ficou sem resposta
         self.interrupts = 0
-        self.warned = False
 
     # ------------------------------------------------------------------ o laço
 
@@ -80,19 +98,19 @@ class TerminalChat:
         Erros:
             KeyboardInterrupt: dois Ctrl-C. UsageError: a sessão a retomar não existe.
         """
+        self._greet()
         if self.options.resume is not None:
             self.resume(self.options.resume)
-        self._greet()
         reader = make_reader(
             lambda text: commands.completions(self, text),
-            self.folder / "linhas.txt" if self.keeps_history else None,
+            self.folder / LINES_FILE if self.keeps_history else None,
         )
         with self.messenger:
             try:
                 while True:
-                    self._turn(read_message_or_hint(self, lambda: read_message(reader, "Você: ")))
+                    self._turn(lambda: read_message(reader, self.style.name_user(USER)))
             except (EOFError, commands.Leave):
-                self.tell("Até logo!")
+                self._say_goodbye()
             finally:
                 self.writer.close()
 
@@ -102,18 +120,46 @@ class TerminalChat:
             self.tell(f"Luna, modelo '{chat.model_name}': {chat.persona.description}.")
             self.tell("/ajuda mostra os comandos; /sair, ou Ctrl-D, termina.")
 
-    def _turn(self, message: str) -> None:
-        """Trata uma mensagem ou um comando; um erro é dito e a conversa segue."""
-        if not message:
-            return
-        self.interrupts = 0
+    def _say_goodbye(self) -> None:
+        self.tell("Até logo!")
+        if self.writer.saved and not self.writer.failed:
+            self.tell(f"Para continuar: python main.py {self.resume_command(self.writer.id)}")
+
+    def resume_command(self, session_id: str) -> str:
+        """O comando que retoma uma sessão."""
+        return f"chat --model {shlex.quote(self.chat.model_name)} --resume {session_id}"
+
+    def _turn(self, read: Callable[[], str]) -> None:
+        """Lê e trata uma mensagem ou um comando; um erro é dito e a conversa segue.
+
+        Erros:
+            KeyboardInterrupt: o segundo Ctrl-C seguido. EOFError: Ctrl-D. Leave: ``/sair``.
+        """
         try:
-            if message.startswith("/") and not message.startswith("//"):
-                commands.run_command(self, message)
-            else:
-                self._answer(message.removeprefix("/"))
+            print(file=sys.stderr, flush=True)
+            message = read()
+            if message:
+                self.interrupts = 0
+                self._handle(message)
+        except KeyboardInterrupt:
+            self.interrupts += 1
+            if self.interrupts > 1:
+                raise
+            self.tell("Ctrl-C de novo sai; Ctrl-D também.")
+        except BrokenPipeError:  # quem lia a saída foi embora: main.py trata
+            raise
         except LunaError as error:
             self.tell(str(error), self.style.error)
+        except (OSError, RuntimeError, ValueError) as error:
+            logger.debug("Erro na conversa.", exc_info=True)
+            self.tell(f"Algo deu errado ({type(error).__name__}: {error}).", self.style.error)
+            self.tell("A conversa segue; com --debug aparecem os detalhes.")
+
+    def _handle(self, message: str) -> None:
+        if message.startswith("/") and not message.startswith("//"):
+            commands.run_command(self, message)
+        else:
+            self._answer(message.removeprefix("/"))
 
     def tell(self, text: str, look: Callable[[str], str] | None = None, indent: int = 0) -> None:
         """Uma linha para a pessoa, em stderr: não se mistura às respostas de um ``> arquivo``.
@@ -123,7 +169,7 @@ class TerminalChat:
         """
         parts: list[str] = []
         width = columns(sys.stderr)
-        margin = indent if indent <= width // 3 else min(indent, 4)
+        margin = indent if indent <= width // 2 else min(indent, 4)
         wrapper = StreamWrapper(parts.append, width, indent=margin)
         wrapper.feed(clean_text(text))
         wrapper.flush()
@@ -139,51 +185,75 @@ class TerminalChat:
         if self.proactive:
             self.messenger.observe(message)
         answer, interrupted = self._speak(lambda sink: self.chat.say(message, sink))
+        self.unanswered = None if answer else message
         if answer:
             self.record(message, answer, interrupted)
-        self._debug()
+        self._after(interrupted)
         if self.proactive and not interrupted:
             self._suggest()
 
     def answer_again(self) -> None:
-        """Refaz a última resposta.
+        """Refaz a última resposta, ou dá a que faltou.
 
         Erros:
             UsageError: ainda não há o que refazer.
         """
+        if self.unanswered is not None:
+            self._answer(self.unanswered)
+            return
+        if not self.chat.history:
+            raise UsageError("Ainda não há resposta para refazer.")
         before = list(self.chat.history)
         answer, interrupted = self._speak(self.chat.retry)
         if self.chat.history != before and answer:
-            self._guarded(self.writer.undo)
-            self.record(self.chat.history[-2]["content"], answer, interrupted)
-        self._debug()
+            self.record(self.chat.history[-2]["content"], answer, interrupted, undo=True)
+        self._after(interrupted)
 
-    def _speak(self, respond: Callable[[Callable[[str], object]], str]) -> tuple[str, bool]:
-        """Mostra a resposta à medida que sai; devolve o texto e se foi interrompida.
+    def _after(self, interrupted: bool) -> None:
+        """O que vem depois de uma resposta já guardada.
 
         Erros:
-            KeyboardInterrupt: um segundo Ctrl-C.
+            KeyboardInterrupt: houve um segundo Ctrl-C enquanto ela saía.
         """
-        label = "Luna: "
-        print(self.style.name_luna(label), end="", flush=True)
-        wrapper = StreamWrapper(write_now, columns_now, prefix_width=len(label))
-        with self._counted_interrupts():
+        if interrupted and self.interrupts > 1:
+            raise KeyboardInterrupt
+        if self.options.debug and self.chat.last is not None:
+            from src.chat.debug import describe_answer
+
+            for line in describe_answer(self.chat):
+                self.tell(line)
+
+    def _speak(self, respond: Callable[[Callable[[str], object]], str]) -> tuple[str, bool]:
+        """Mostra a resposta à medida que sai; devolve o texto e se foi interrompida."""
+        wrapper = StreamWrapper(write_now, columns_now, prefix_width=len(LUNA))
+        named = False
+
+        def show(piece: str) -> None:
+            nonlocal named
+            if not named:
+                named = True
+                self._name_luna()
+            wrapper.feed(piece)
+
+        with self._counted_interrupts(), silent_keyboard():
             try:
-                answer, interrupted = respond(wrapper.feed), False
+                answer, interrupted = respond(show), False
             except KeyboardInterrupt:
                 stream = self.chat.last_stream
                 answer, interrupted = stream.text if stream else "", True
-            except LunaError:
-                print(flush=True)
-                raise
-            wrapper.flush()
-        print("" if answer else self.style.hint("(sem resposta)"), flush=True)
+        wrapper.flush()
+        if named:
+            print(flush=True)
         if interrupted:
             self.tell("(resposta interrompida)")
-            if self.interrupts > 1:
-                self._record_last(answer)
-                raise KeyboardInterrupt
+        elif not answer:
+            self.tell("(sem resposta)")
         return answer, interrupted
+
+    def _name_luna(self) -> None:
+        """Quem fala: ao lado da resposta num terminal; fora dela, num ``> arquivo``."""
+        stream = sys.stdout if is_interactive(sys.stdout) else sys.stderr
+        print(self.style.name_luna(LUNA), end="", file=stream, flush=True)
 
     @contextmanager
     def _counted_interrupts(self) -> Iterator[None]:
@@ -205,53 +275,65 @@ class TerminalChat:
     def _suggest(self) -> None:
         """Mostra a sugestão que a última mensagem despertou, se houve."""
         self.messenger.flush(SUGGESTION_WAIT_SECONDS)
-        if self.offered is not None:
-            text = self.offered.text
-            self.tell(f"{symbol('suggestion', sys.stderr)} {text}", self.style.suggestion)
-            self._guarded(self.writer.proactive, str(self.offered.pattern), text)
-
-    def _debug(self) -> None:
-        if self.options.debug and self.chat.last is not None:
-            from src.chat.debug import describe_answer
-
-            for line in describe_answer(self.chat):
-                self.tell(line)
+        offered = self.offered
+        if offered is not None:
+            mark = symbol("suggestion", sys.stderr)
+            self.tell(f"{mark} {offered.text}", self.style.suggestion)
+            self._guarded(lambda: self.writer.proactive(str(offered.pattern), offered.text))
 
     # ------------------------------------------------------------------ o que os comandos pedem
 
     def restart(self) -> None:
-        """Esquece a conversa em curso."""
+        """Começa outra conversa; a que havia, se guardada, fica guardada."""
         self.chat.clear()
-        self.offered = None
-        self.messenger.reset()
-        self._guarded(self.writer.clear)
+        self._forget_turn()
+        self._replace_writer(self._new_writer())
 
     def change_persona(self, name: str) -> None:
         """Troca a persona, também a das sugestões."""
-        self.chat.set_persona(name)
+        try:
+            self.chat.set_persona(name)
+        except UsageError as error:
+            raise UsageError(str(error).replace("--persona", "/persona", 1)) from error
         self.messenger.set_persona(self.chat.persona)
-        self._guarded(self.writer.persona, self.chat.persona.name)
+        self._guarded(lambda: self.writer.persona(self.chat.persona.name))
 
     def change_context(self, text: str) -> None:
         """Troca o texto que o modelo leva em conta."""
         self.chat.context = text
-        self._guarded(self.writer.context, text)
+        self._guarded(lambda: self.writer.context(text))
 
     def set_proactive(self, wanted: bool) -> None:
         """Liga ou desliga as sugestões."""
         self.proactive, self.offered = wanted, None
 
     def keep(self) -> Path:
-        """Guarda a conversa em curso, mesmo com a guarda desligada, e diz onde.
+        """Guarda a conversa em curso e diz onde.
+
+        Com a guarda desligada, guarda só o que houve até aqui.
 
         Erros:
             StorageError: o disco recusou.
         """
-        if isinstance(self.writer, NullWriter) or self.writer.failed:
-            self.writer = self._started_writer()
+        if self.kept_session() is None:
+            writer = self._started_writer()
             for turn in self.chat.history:
-                self.writer.message(turn["role"], turn["content"])
+                writer.message(turn["role"], turn["content"])
+            if not self.keeps_history:
+                writer.close()
+                return writer.path
+            self._replace_writer(writer)
         return self.writer.path
+
+    def kept_session(self) -> Session | None:
+        """A conversa em curso como está no disco; ``None`` se lá falta alguma coisa."""
+        if not self.writer.saved or self.writer.failed:
+            return None
+        try:
+            kept = self.store.load(self.writer.id, allow_path=False)
+        except (LunaError, OSError):
+            return None
+        return kept if kept.messages == self.chat.history else None
 
     def resume(self, reference: str, show: bool = True) -> None:
         """Retoma a sessão ``reference`` (``""``: a última deste modelo) e, se pedido, a mostra.
@@ -259,22 +341,32 @@ class TerminalChat:
         Erros:
             UsageError: não existe. DataError: o arquivo não é uma sessão.
         """
-        if reference and reference == self.writer.id:
-            raise UsageError(f"A conversa {reference} é esta.")
         session = self._find(reference)
-        writer = self._resumed_writer(session)
-        self.writer.close()
-        self.writer = writer
+        if self.writer.saved and session.path.resolve() == self.writer.path.resolve():
+            raise UsageError(f"A conversa {session.id} é esta.")
+        self._replace_writer(self._resumed_writer(session))
         self.chat.clear()
         self.chat.history = list(session.messages)
         self.chat.context = session.context
-        self.offered = None
-        self.messenger.reset()
-        for problem in session.problems:
-            self.tell(problem, self.style.warning)
+        self._forget_turn()
+        if self.chat.history and self.chat.history[-1]["role"] == "user":
+            self.unanswered = self.chat.history.pop()["content"]
         self._adopt_persona(session)
+        if self.options.context is not None:
+            self.change_context(self.options.context)
         if show:
             self._show_resumed(session)
+
+    def _find(self, reference: str) -> Session:
+        if reference:
+            return self.store.load(reference)
+        latest = self.store.latest(self.chat.model_name)
+        if latest is None:
+            raise UsageError(
+                f"Ainda não há conversa guardada com o '{self.chat.model_name}'. Comece uma: "
+                f"python main.py chat --model {shlex.quote(self.chat.model_name)}"
+            )
+        return self.store.load(latest.id)
 
     def _resumed_writer(self, session: Session) -> SessionWriter:
         if not self.keeps_history:
@@ -282,23 +374,16 @@ class TerminalChat:
         try:
             return self.store.resume(session)
         except StorageError as error:
-            self.tell(f"{error} A conversa segue sem ser guardada.", self.style.warning)
+            self._warn_unsaved(error)
             return NullWriter()
 
-    def _find(self, reference: str) -> Session:
-        if reference:
-            return self.store.load(reference)
-        latest = self.store.latest(self.chat.model_name)
-        if latest is None:
-            raise UsageError(f"Ainda não há conversa guardada com o '{self.chat.model_name}'.")
-        return self.store.load(latest.id)
-
     def _adopt_persona(self, session: Session) -> None:
+        wanted = self.options.persona or session.persona or self.chat.persona.name
         try:
-            self.chat.set_persona(session.persona or self.chat.persona.name)
+            self.chat.set_persona(wanted)
         except UsageError:
             self.tell(
-                f"A persona '{session.persona}' da sessão não existe aqui; fico com a "
+                f"A persona '{wanted}' da conversa não existe aqui; fico com a "
                 f"'{self.chat.persona.name}'.",
                 self.style.warning,
             )
@@ -306,12 +391,42 @@ class TerminalChat:
 
     def _show_resumed(self, session: Session) -> None:
         self.tell(f"Retomando {session.id}: {counted(session.turns, 'troca', 'trocas')}.")
+        if session.model and session.model != self.chat.model_name:
+            self.tell(
+                f"Ela começou com o modelo '{session.model}'; quem responde agora é o "
+                f"'{self.chat.model_name}'.",
+                self.style.warning,
+            )
+        for problem in session.problems[:SHOWN_PROBLEMS]:
+            self.tell(problem, self.style.warning)
+        rest = len(session.problems) - SHOWN_PROBLEMS
+        if rest > 0:
+            self.tell(f"E mais {rest} linhas com problema em {session.path}.", self.style.warning)
         width = columns(sys.stderr) - 1
+        if self.chat.context:
+            self.tell(one_line(f"Contexto dado: {self.chat.context}", width))
         for turn in self.chat.history[-SHOWN_ON_RESUME:]:
-            name = "Você" if turn["role"] == "user" else "Luna"
-            self.tell(one_line(f"{name}: {turn['content']}", width))
+            name = USER if turn["role"] == "user" else LUNA
+            self.tell(one_line(f"{name}{turn['content']}", width))
+        if self.unanswered is not None:
+            self.tell(one_line(f"{USER}{self.unanswered}", width))
+            self.tell("Esta ficou sem resposta: /refazer responde.")
 
     # ------------------------------------------------------------------ a sessão em disco
+
+    def record(
+        self, message: str, answer: str, interrupted: bool = False, undo: bool = False
+    ) -> None:
+        """Guarda uma pergunta e a resposta dela, que podem substituir a última troca."""
+
+        def write() -> None:
+            with uninterrupted():  # um Ctrl-C aqui deixaria a pergunta sem a resposta
+                if undo:
+                    self.writer.undo()
+                self.writer.message("user", message)
+                self.writer.message("assistant", answer, interrupted=interrupted)
+
+        self._guarded(write)
 
     def _new_writer(self) -> SessionWriter:
         return self._started_writer() if self.keeps_history else NullWriter()
@@ -319,6 +434,10 @@ class TerminalChat:
     def _started_writer(self) -> SessionWriter:
         chat = self.chat
         return self.store.new(chat.model_name, chat.persona.name, chat.mode, chat.context)
+
+    def _replace_writer(self, writer: SessionWriter) -> None:
+        self.writer.close()
+        self.writer, self.warned = writer, False
 
     def _new_messenger(self) -> ProactiveMessenger:
         messenger = ProactiveMessenger(self.chat.config, self.chat.persona)
@@ -328,41 +447,38 @@ class TerminalChat:
     def _offer(self, suggestion: Suggestion) -> None:
         self.offered = suggestion
 
-    def record(self, message: str, answer: str, interrupted: bool = False) -> None:
-        """Guarda uma pergunta e a resposta dela."""
-        self._guarded(self.writer.message, "user", message)
-        extra = {"interrupted": True} if interrupted else {}
-        self._guarded(self.writer.message, "assistant", answer, **extra)
+    def _forget_turn(self) -> None:
+        self.offered = self.unanswered = None
+        self.messenger.reset()
 
-    def _record_last(self, answer: str) -> None:
-        if answer:
-            self.record(self.chat.history[-2]["content"], answer, interrupted=True)
-
-    def _guarded(self, write: Callable[..., object], *args: Any, **extra: Any) -> None:
+    def _guarded(self, write: Callable[[], object]) -> None:
         """Grava um fato da sessão; se o disco recusa, avisa uma vez e a conversa segue."""
         try:
-            write(*args, **extra)
+            write()
         except StorageError as error:
-            if not self.warned:
-                self.tell(f"{error} A conversa segue sem ser guardada.", self.style.warning)
-            self.warned = True
+            self._warn_unsaved(error)
+
+    def _warn_unsaved(self, error: StorageError) -> None:
+        if not self.warned:
+            self.tell(str(error), self.style.warning)
+            self.tell("A conversa segue sem ser guardada; /salvar tenta de novo.")
+        self.warned = True
 
 
-def read_message_or_hint(session: TerminalChat, read: Callable[[], str]) -> str:
-    """A próxima mensagem; um Ctrl-C no convite avisa, e o segundo seguido sai.
-
-    Erros:
-        KeyboardInterrupt: o segundo Ctrl-C. EOFError: Ctrl-D.
-    """
+@contextmanager
+def silent_keyboard() -> Iterator[None]:
+    """Enquanto vale, o que se digita não aparece no meio da resposta; fica para o convite."""
+    if termios is None or not is_interactive(sys.stdin):
+        yield
+        return
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
     try:
-        print(file=sys.stderr, flush=True)
-        return read()
-    except KeyboardInterrupt:
-        session.interrupts += 1
-        if session.interrupts > 1:
-            raise
-        session.tell("Ctrl-C de novo sai; Ctrl-D também.")
-        return ""
+        termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSANOW, before)
 
 
 def write_now(text: str) -> None:
@@ -378,6 +494,6 @@ def columns_now() -> int:
 
 def columns(stream: Any) -> int:
     """A largura do terminal; sem terminal, larga o bastante para nada quebrar."""
-    if not stream.isatty():
+    if not is_interactive(stream):
         return sys.maxsize
     return max(shutil.get_terminal_size((DEFAULT_COLUMNS, 24)).columns, 1)

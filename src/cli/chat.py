@@ -25,7 +25,7 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any] | None:
     from src.utils.model_store import ModelStore
 
     store = ModelStore(config.paths.models_dir)
-    model = args.model or only_model(args, store)
+    model = args.model or resumed_model(args, config) or only_model(args, store)
     store.require(model)
     apply_options(args, config)
     personas = load_personas(config.paths.personas_file)
@@ -82,10 +82,25 @@ def converse(args: argparse.Namespace, chat: Any) -> None:
         resume=args.resume,
         no_history=args.no_history,
         proactive=False if args.no_proactive else None,
+        persona=args.persona,
+        context=args.context,
         debug=args.debug,
         quiet=args.quiet,
     )
     TerminalChat(chat, options).run()
+
+
+def resumed_model(args: argparse.Namespace, config: Config) -> str | None:
+    """O modelo da conversa de ``--resume ID``; ``None`` se não se retoma, ou ela não o diz.
+
+    Erros:
+        UsageError, DataError: a conversa não existe, ou não se consegue ler.
+    """
+    if not args.resume:
+        return None
+    from src.chat.sessions import open_store
+
+    return open_store(config).load(args.resume).model or None
 
 
 def only_model(args: argparse.Namespace, store: Any) -> str:
@@ -171,7 +186,9 @@ def answer_in_session(args: argparse.Namespace, chat: Any, prompt: str, sink: An
     """Responde como continuação da sessão de ``--resume``."""
     from src.chat.terminal import TerminalChat, TerminalOptions
 
-    options = TerminalOptions(no_history=args.no_history, quiet=True)
+    options = TerminalOptions(
+        no_history=args.no_history, persona=args.persona, context=args.context, quiet=True
+    )
     session = TerminalChat(chat, options)
     session.resume(args.resume, show=False)
     answer: str = chat.say(prompt, sink)

@@ -20,6 +20,7 @@ ACTIONS = {
     "remove": (None, "sessions remove ID... (ou sessions remove --all)"),
     "export": ((2,), "sessions export ID ARQUIVO.{jsonl,json,txt,md}"),
 }
+LINES_FILE = "linhas.txt"  # o que já se digitou no chat
 SPEAKERS = {"user": "Você", "assistant": "Luna"}
 NAME_COLUMNS = 20  # o modelo e a persona, na tabela
 TITLE_ROOM = 30  # colunas que o título merece
@@ -157,6 +158,8 @@ def _remove(args: argparse.Namespace, store: SessionStore) -> dict[str, Any]:
         say(args, "Nenhuma conversa guardada.")
     elif args.force or _confirmed(ids):
         _remove_each(args, store, ids)
+        if args.all:  # o que se digitou nelas também
+            (store.folder / LINES_FILE).unlink(missing_ok=True)
     else:
         say(args, "Nada foi apagado.")
         ids = []

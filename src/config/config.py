@@ -85,7 +85,7 @@ class ChatConfig:
     min_p: float | None = sampling_option("min_p", None)
     repetition_penalty: float | None = sampling_option("repetition_penalty", None)
     no_repeat_ngram_size: int | None = sampling_option("no_repeat_ngram_size", None)
-    seed: int | None = option(None, "semente do sorteio", type=int, minimum=0)
+    seed: int | None = option(None, "semente do sorteio", type=int, minimum=0, maximum=2**62)
     stop: list[str] | None = option(None, "expressões que encerram a resposta", type=list)
     mode: str = option("low_latency", "modo de execução", choices=MODES)
     history: bool = option(True, "guardar as conversas em logs/chat")

@@ -24,6 +24,7 @@ from src.models.engine import DecodingState, InferenceEngine
 PREFILL_TOKENS = 256  # lidos de cada vez; entre uma leitura e outra se pode parar
 LOOKUP_SIZES = (3, 2)  # n-gramas que se procuram, do maior ao menor
 NEVER = float("-inf")
+GREEDY_BELOW = 1e-4  # dividir por menos que isto transbordaria, e já não há o que sortear
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Sampler:
     def choose(self, logits: Tensor) -> int:
         """O próximo token, a partir dos logits [V], que não são alterados."""
         scores = self.penalized(logits.float().cpu())
-        if self.settings.temperature <= 0:
+        if self.settings.temperature < GREEDY_BELOW:
             return int(scores.argmax())
         kept, indices = self.candidates(scores)
         picked = torch.multinomial(kept.softmax(dim=-1), 1, generator=self.generator)
