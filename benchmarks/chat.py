@@ -11,7 +11,7 @@ Três medidas, cada uma com o seu par ao lado, em rodadas intercaladas:
 3. Tokens por segundo numa resposta gulosa: o chat, com e sem tokens adiantados, contra ``generate``
    sobre o GPT-2 puro.
 
-E uma quarta, sem par: a memória do processo depois de 50 e de 300 turnos de uma conversa só.
+E uma quarta, sem par: a memória do processo depois de 100 e de 300 turnos de uma conversa só.
 
 Uso::
 
@@ -223,7 +223,7 @@ def measure_memory(config: Config, turns: int) -> Row:
     """A memória do processo, em MB, no meio e no fim de uma conversa longa."""
     config.chat.max_new_tokens = config.chat.min_new_tokens = 16
     chat, process = LunaChat(NAME, config, mode="low_latency"), psutil.Process()
-    early = min(50, turns // 2)
+    early = min(100, turns // 2)
     found: Row = {"turns": turns, "early_turns": early}
     for turn in range(1, turns + 1):
         chat.say(f"Pergunta {turn}: e a água do rio?")
