@@ -43,6 +43,8 @@ bench: bench-quick
 	$(BIN)/python benchmarks/components.py --quick
 	$(BIN)/python benchmarks/presets.py --quick
 	$(BIN)/python benchmarks/emotion.py --quick
+	$(BIN)/python benchmarks/proactivity.py --quick
+	$(BIN)/python benchmarks/chat.py --quick
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .hypothesis .import_linter_cache

@@ -8,8 +8,8 @@ Quem lê cada campo, hoje:
 
 - ``system_prompt``: o chat e o treino. ``sampling`` e ``description``: o chat.
 - ``style``: ``scripts/check_data.py``, que confere nele as conversas de exemplo.
-- ``proactivity`` e ``traits`` (o vetor): só os testes. Entram com o chat proativo e com o treino da
-  HyperNetwork.
+- ``proactivity``: as sugestões do chat. ``traits``: o vetor que a HyperNetwork lê, no treino e no
+  chat, e o tom das sugestões de uma persona sua.
 
 Três vêm prontas. Outras entram por um arquivo JSON (``paths.personas_file``, ``personas.json`` se
 nada for dito), um objeto por persona, em que tudo é opcional menos o ``system_prompt``:
@@ -65,7 +65,7 @@ class Sampling:
     top_p: float = sampling_option("top_p", 0.9)
     min_p: float = sampling_option("min_p", 0.0)
     repetition_penalty: float = sampling_option("repetition_penalty", 1.0)
-    no_repeat_ngram_size: int = sampling_option("no_repeat_ngram_size", 0)
+    no_repeat_ngram_size: int = sampling_option("no_repeat_ngram_size", 4)  # docs/LOG.md
 
 
 @dataclass(frozen=True)
