@@ -1,6 +1,7 @@
 """O que todos os testes dividem: rede cortada, poucas threads e modelos minúsculos."""
 
 import os
+import signal
 import socket
 
 os.environ.update(
@@ -63,6 +64,13 @@ def no_network():
     socket.socket.connect = _blocked_connect
     yield
     socket.socket.connect = _real_connect
+
+
+@pytest.fixture(autouse=True, scope="session")
+def control_c():
+    """Ctrl-C interrompe também quando o pytest roda em segundo plano, onde o shell o desliga."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
