@@ -14,6 +14,7 @@ from src.chat.prompt_cache import PromptCache
 from src.chat.prompting import MessageEncoder, fit_messages, normalize_history
 from src.chat.sessions import SessionStore
 from src.config.personas import PERSONAS, get_persona
+from src.models.emotion import read_emotion
 from src.models.engine import InferenceEngine
 from src.models.luna_model import LunaModel
 from src.utils.errors import ContextLengthError, ModelNotFoundError, UsageError
@@ -503,3 +504,77 @@ def test_usage_adds_up_to_the_context(chat):
 
 def test_the_model_of_the_transformers_library_is_there_when_asked(chat):
     assert isinstance(chat.model, LunaModel) and chat.model is chat.model
+
+
+# ---------------------------------------------------------------------- o que chega ao motor
+
+
+def test_emotion_and_persona_vectors_reach_only_the_models_that_use_them(config, tokenizer):
+    shapes = {"Liso": {}, "Sente": {"use_moe": True, "emotional_routing": True}}
+    shapes["Molda"] = {"use_hypernet": True}
+    given = {}
+    for name, shape in shapes.items():
+        folder = config.paths.model_dir(name)
+        LunaModel.from_scratch(tiny_config(tokenizer, n_positions=256, **shape)).save(folder)
+        tokenizer.save(folder / "tokenizer")
+        for mode in ("low_latency", "high_precision"):
+            chat = LunaChat(name, config, persona="formal", mode=mode)
+            felt = read_emotion("Que raiva!!!")
+            state = chat._state_for([1, 2, 3], felt)
+            given[name] = (any(state.emotion), any(state.persona))
+            assert state.emotion in (tuple(felt.vector), (0.0,) * 6)
+            assert state.persona in (PERSONAS["formal"].vector, (0.0,) * 8)
+    assert given == {"Liso": (False, False), "Sente": (True, False), "Molda": (False, True)}
+
+
+def test_modes_personas_and_control_tokens_shape_the_generation(config, saved_model):
+    fast = LunaChat(saved_model, config, mode="low_latency").generation_settings()
+    careful = LunaChat(saved_model, config, mode="high_precision").generation_settings()
+    assert fast.lookup_tokens > 0 and careful.lookup_tokens == 0
+    assert fast.temperature == PERSONAS["casual"].sampling.temperature > careful.temperature == 0
+    assert fast.no_repeat_ngram_size == careful.no_repeat_ngram_size == 4
+    tokens = LunaChat(saved_model, config).tokenizer
+    assert fast.stop_ids == {tokens.eos_id, tokens.user_id, tokens.system_id}
+    assert fast.banned_ids == {tokens.pad_id, tokens.proactive_id} and not fast.penalize_prompt
+
+
+def test_generation_is_told_to_stop_when_the_answer_is_left(config, saved_model, monkeypatch):
+    told = []
+
+    def endless(engine, state, prompt, settings, stopped):
+        told.append(stopped)
+        while True:
+            yield 40
+
+    monkeypatch.setattr("src.chat.luna_chat.generate_tokens", endless)
+    chat = LunaChat(saved_model, config, mode="low_latency")
+
+    def leave(text):
+        assert not told[0]()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        chat.generate_response("Oi", on_text=leave)
+    assert told[0]()
+
+
+def test_answer_never_starts_with_a_space(tokenizer):
+    stream, pieces = stream_of(tokenizer, tokenizer.encode("  \n Olá, mundo"))
+    assert "".join(pieces) == "Olá, mundo"
+
+
+def test_answers_asked_from_several_threads_are_those_of_one(config, saved_model):
+    config.chat.temperature = 0.0
+    chat = LunaChat(saved_model, config, mode="low_latency")
+    questions = ["A água do rio", "O mar", "Que horas parte o trem?", "Oi"] * 3
+    alone = {q: LunaChat(saved_model, config).generate_response(q) for q in set(questions)}
+    found = []
+    threads = [
+        threading.Thread(target=lambda q=q: found.append((q, chat.generate_response(q))))
+        for q in questions
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == len(questions) and all(alone[q] == answer for q, answer in found)

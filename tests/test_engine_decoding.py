@@ -362,3 +362,29 @@ def test_guess_is_what_followed_the_longest_known_ending():
     index.extend([50, 2, 3])
     assert index.guess(2) == [50, 2]  # (50, 2, 3) é novo; o (2, 3) anterior deu em 50
     assert NGramIndex().guess(4) == []
+
+
+def test_long_prompt_is_read_in_pieces_with_the_same_result(monkeypatch):
+    model = make_model(tiny_config(n_positions=700, use_state_space=True))
+    ids = tokens(1, 600)[0].tolist()
+    engine = InferenceEngine.from_model(model)
+    real, sizes = engine.read, []
+
+    def read(state, read_tokens, every_position=False):
+        sizes.append(len(read_tokens))
+        return real(state, read_tokens, every_position)
+
+    monkeypatch.setattr(engine, "read", read)
+    state = DecodingState(engine)
+    (token,) = generate_tokens(engine, state, ids, GenerationSettings(max_new_tokens=1))
+    assert sizes == [256, 256, 88] and state.tokens == ids
+    assert token == int(reference_logits(model, ids)[-1].argmax())
+
+
+@pytest.mark.parametrize("lookup", [0, 3, 8])
+def test_tokens_read_ahead_never_pass_the_end_of_the_context(lookup):
+    model = make_model(tiny_config())
+    ids = [10, 11, 12] * ((model.config.n_positions - 5) // 3)
+    room = model.config.n_positions - len(ids)
+    found = ours(model, ids, max_new_tokens=1000, lookup_tokens=lookup)
+    assert len(found) == room and found == ours(model, ids, max_new_tokens=room)

@@ -1,5 +1,6 @@
 """``LunaChat``: a conversa com um modelo treinado."""
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -125,6 +126,7 @@ class LunaChat:
         self.last_stream: AnswerStream | None = None
         self._encode = MessageEncoder(self.tokenizer)
         self._cache = PromptCache(self.engine)
+        self._lock = threading.RLock()
         self._retries = 0
         self._model: LunaModel | None = None
 
@@ -167,7 +169,8 @@ class LunaChat:
         self.last = AnswerInfo(len(ids), 0, len(turns) - len(kept), emotion)
         stream = AnswerStream(self.tokenizer, on_text, self.config.chat.stop or ())
         self.last_stream = stream
-        self._generate(ids, stream, emotion)
+        with self._lock:  # a memória do que já foi lido é uma só
+            self._generate(ids, stream, emotion)
         return stream.text
 
     def _generate(self, ids: list[int], stream: AnswerStream, emotion: EmotionReading) -> None:

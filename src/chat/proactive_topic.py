@@ -19,57 +19,85 @@ MAX_QUOTED_WORDS = 4
 
 #: Não são assunto em lugar nenhum.
 _STOP = frozenset("""
-    eu tu voce voces ele ela eles elas nos gente me te se lhe mim comigo contigo ti si meu minha
-    meus minhas seu sua seus suas teu tua nosso nossa dele dela deles delas alguem ninguem algum
-    alguma alguns algumas nenhum nenhuma tudo nada todo toda todos todas outro outra outros outras
-    mesmo mesma isso isto aquilo qual quais quem que quando onde quanto quantos quantas porque cade
-    nao sim nem nunca sempre ja ainda agora hoje ontem amanha depois antes logo entao tambem
-    so ai la
-    aqui ali ca muito pouco mais menos bem mal quase tao demais bastante meio tipo assim talvez
-    eh sao era foi foram ser sido sendo sou somos to ta tava tavam tamo estar estao estive esteve
-    ficar fica fico ficou fiquei ficaria tem tenho tinha temos ter teve tive tenha ha houve haver
-    vou vai vamos vao ir fui ia iria indo vem vim vindo vir faz faco fazer fez fiz feito faria
-    posso pode podem poderia podia possa quero quer queria querem queira gostaria gosto gostei
-    preciso precisa precisava precisar necessito devo deve deveria devia acho acha achei achar penso
-    pensando pensar sei sabe saber sabia sabem diz diga dizer disse disso dito fala falar
-    falou falei
-    fale falando explica explicar explique explicou explicacao ajuda ajudar ajude ajudinha ajudaria
-    auxilio auxilia auxiliar orienta orientar ensina ensinar ensine mostra mostrar mostre da dar de
-    dei deu dou dando entendi entender entende entendo entendendo entendeu compreendi compreender
-    saquei peguei pegar captei clara claro confuso confusa perdi perdido perdida duvida duvidas
-    indeciso indecisa decidir decido decidi decide escolher escolho escolha consigo conseguir
-    consegui
-    consegue conseguindo dificil dificeis complicado complicada dificuldade dificuldades impossivel
-    problema erro erros funciona funcionar funcionam adianta tentei tentar tento tentando desisto
-    desistir cansei cansado cansada aguento socorro help dica dicas passo tutorial jeito forma
-    maneira
-    modo encontrar encontro encontra achar obter obtenho informacao informacoes indica indicar
-    indique
-    indicacao recomenda recomendar recomendacao procuro procurar procurando busco existe conhece
-    conhecem sugere repete repetir repita novo novamente melhor pior exemplo exemplos simples
-    devagar
-    detalhe detalhes detalhar significa quis oi ola opa bom boa dia tarde noite favor obrigado valeu
-    por mano cara moco moca amigo luna nossa poxa aff pqp kkk ne hein ah oh uai ue eita pois sera
-    vale pena coisa coisas negocio trem vez vezes hora horas dias semana semanas mes meses ano anos
-    tempo dois duas tres deus certo certa errado verdade serio la sobre algo num numa umas uns
-    ok beleza comecar comeco comeca aprender aprendendo aprendo usar uso usa mexer mexo parte
-    vontade
-    gostar ver vejo vi veja olha olhar espera pera calma socorrer salva forca mao luz resolver
-    resolve resolvo resolvi merda droga saco raiva odio inferno burro burra cabeca santo decreto
+    abre acaba acabou acha achar achei acho adianta aff agora aguento ah ai ainda ajuda
+    ajudar ajudaria ajudas ajude ajudinha algo alguem algum alguma algumas alguns ali amanha
+    ambas ambos amigo ano anos antes aprendendo aprender aprendo aqui aquilo assim assunto
+    atende atendem atras auxilia auxiliar auxilio avo bacana balancada balancado bastante
+    beleza bem boa bom bonita bonito boto burra burro busco ca cabeca cada cade cai caiu
+    calma cansaco cansada cansado cansei captei cara cedo certa certeza certo chata chato
+    chefe chega cima clara claro coisa coisas colega comeca comecar comeco comigo complicada
+    complicado compreender compreendi comprei compro confirma confusa confuso confusos
+    conhece conhecem consegue consegui conseguindo conseguir conserta consertam consigo
+    conta contar conte contigo continua continuar continuo conto correto custa da dando dar
+    de decide decidi decidir decido decreto dei deixa deixo dela delas dele deles demais
+    depois desculpa desculpe desistir desisto detalhar detalhe detalhes deu deus devagar
+    deve deveria devia devo dia dias dica dicas diferenca dificeis dificil dificuldade
+    dificuldades diga disse disso dito dividida dividido diz dizem dizendo dizer dois dou
+    droga duas duvida duvidas eh eita ela elas ele eles embora encontra encontrar encontro
+    ensina ensinar ensine entao entende entendendo entender entendeu entendi entendo entra
+    era errado erro erros escolha escolher escolho espera esposa esqueci estao estar esteve
+    estive eu exemplo exemplos existe explica explicacao explicada explicado explicar
+    explicou explique faceis facil faco fala falando falar fale falei falou falta faltou
+    faria favor faz fazer fecha feito fez fica ficar ficaria fico ficou filha filho fim
+    fiquei fiz foda foi foram forca forma frase fui funciona funcionam funcionar galera
+    gente gostar gostaria gostei gosto gostou graca ha haver hein help hoje hora horas
+    horrivel houve ia ideia impossivel indecisa indeciso indica indicacao indicar indique
+    indo inferno informacao informacoes inicio inteira inteiro ir iria irma irmao isso isto
+    item ja jeito junto juntos kkk la lado larguei late legal lembro leva levar levo lhe
+    limite linda lindo logo longe luna luz mae mais mal maldita maldito manda mando maneira
+    mano mao marido mas me meio melhor menos merda mes meses mesma mesmas mesmo metade meu
+    meus mexer mexo mim minha minhas moca moco modo mostra mostrar mostre muda mudo muito
+    mulher nada namorada namorado nao ne necessito negocio nem nenhum nenhuma nessa nesse
+    ninguem nisso noite nos nossa nosso novamente novo num numa nunca obrigado obtenho obter
+    odio oh oi ok ola olha olhar olhem onde ontem opa opcao opcoes orienta orientar osso
+    otima otimo outra outras outro outros pai paragrafo parte passa passo pega pegar pego
+    peguei pelo pena pensando pensar penso pera perdao perdi perdida perdido pergunta perto
+    pessima pessimo pessoal pior pode podem poderia podia pois ponto por porfavor porque
+    possa posso pouco povo poxa pqp precisa precisar precisava preciso prima primeira
+    primeiro primo problema procurando procurar procuro programar programei proxima proximo
+    quais qual quando quantas quanto quantos quarta quarto quase que queira quem quer querem
+    queria quero questao quinta quinto quis raciocinio raiva rapida rapido recomenda
+    recomendacao recomendar refaco repete repetir repita resolve resolver resolvi resolvo
+    resposta sabe sabem sabemos sabendo saber sabia saco saem sai salva santa santo sao
+    saquei se segunda segundo sei semana semanas sempre sendo sentido ser sera serio serve
+    servem seu seus si sido significa sim simples so sobra sobre sobrou socorrer socorro
+    somos sorte sou sozinha sozinho sua suas sugere ta talvez tambem tamo tanta tantas tanto
+    tantos tao tarde tava tavam te tem temos tempo tenha tenho tenso tentando tentar tentei
+    tento ter terceira terceiro teu teve ti tia tinha tio tipo tiro tive to toda todas todo
+    todos total trava travou trem tres troca troco tu tua tudo turma tutorial uai ue ultima
+    ultimo umas uns usa usar uso vai vale valeu vamos vao varias varios veja vejam vejo vem
+    vende vendem vendo ver verdade verdadeiro vez vezes vi vim vindo vir viu vizinha vizinho
+    vo voce voces volta voltar vontade vou
     """.split())
 #: Ligam duas palavras de assunto, mas não começam nem terminam um.
 _LINKS = frozenset("""
-    de do da dos das em no na nos nas com sem e ou a o as os ao aos um uma para pra pro pela pelo
-    entre ate como esse essa esses essas este ta aquele aquela deste desse dessa nesse nessa
+    de do da dos das em no na nos nas com sem e ou a o as os ao aos um uma para pra pro pros pela
+    pelo ate esse essa esses essas este aquele aquela deste desse dessa nesse nessa
     """.split())
-_SUBJECTS = frozenset("eu voce gente se que ele ela".split())
-_VERBAL = re.compile(r"(?:ndo|[^d]ou|[^m]ei|mente|avam?|iam)$")
+#: O que dá nome a um lugar ou a uma coisa qualquer: sozinho, não diz o assunto.
+_VAGUE = frozenset("""
+    lugar lugares local locais site canal link loja telefone contato endereco numero nome nota tela
+    trabalho pessoa texto livro documento horario mundo vida casa caso momento tudo palavra palavras
+    """.split())
+_ARTICLES = frozenset("o a os as um uma".split())
+#: Depois destas palavras vem um nome: um assunto de uma palavra só, ou de duas sem ligação, precisa
+#: de uma delas antes para não ser um verbo ("ta osso", "bolo sola").
+_ANCHORS = (_LINKS | frozenset("""
+    sobre num numa qual que quais meu minha meus minhas entre cade algum alguma aquilo seu sua eh
+    entendi entender entendo compreendi saquei peguei captei explica explicar explique ensina ensine
+    encontro encontrar encontra achar acho obter procuro procurar busco aprender funciona funcionam
+    conhece indica recomenda preciso quero queria tem existe consigo significa
+    """.split())) - frozenset("e ou".split())
+_MASCULINE = frozenset("o um do no ao meu esse este aquele pelo num seu".split())
+_FEMININE = frozenset("uma da na minha essa aquela pela numa sua".split())
+_SUBJECTS = frozenset("eu voce gente se ele ela".split())
+_VERBAL = re.compile(r"(?:ndo|[^d]ou|[^mr]ei|[^esn]iu|mente|avam?|aram|eram|iram|iam)$")
 _INFINITIVE = re.compile(r"\w{2,}[aei]r$")
-_NOUNS_LIKE_INFINITIVE = frozenset(
-    "lugar celular mar bar ar lar par professor andar jantar militar escolar popular colar dolar "
-    "carater mulher colher talher qualquer prazer poder super hiper elixir vestibular particular "
-    "regular familiar solar lunar calcanhar similar titular auxiliar dever".split()
-)
+_NOUNS_LIKE_INFINITIVE = frozenset("""
+    lugar celular mar bar ar lar par professor andar jantar militar escolar popular colar dolar
+    carater mulher colher talher qualquer prazer poder super hiper elixir vestibular particular
+    regular familiar solar lunar calcanhar similar titular auxiliar dever
+    """.split())
 _CONTROL_LIKE = re.compile(r"<\|[^<>]{0,60}\|?>|[<>|]")
 _GAP = re.compile(r"[ \t]+|-|['’]")
 
@@ -104,8 +132,7 @@ def find_topic(context: Any = None) -> Topic:
 
 
 def user_texts(context: Any) -> list[str]:
-    """O que a pessoa disse em ``context``, da mais antiga à última; o que não se "
-    "entende, ignora."""
+    """O que a pessoa disse em ``context``, da mais antiga à última; o resto se ignora."""
     if isinstance(context, str):
         return [context]
     if isinstance(context, Mapping):
@@ -137,13 +164,13 @@ def topic_of(text: str) -> Topic:
     quoted = _quoted_topic(reading)
     if quoted:
         return quoted
-    best, best_score = Topic(""), 0
-    for first, last in _candidates(reading):
-        topic = _topic(reading, first, last)
-        score = sum(_is_content(reading, i) for i in range(first, last + 1))
-        if topic and score > best_score:
-            best, best_score = topic, score
-    return best
+    ranked = sorted(_candidates(reading), key=lambda ends: -_weight(reading, *ends))
+    return next(filter(None, (_topic(reading, first, last) for first, last in ranked)), Topic(""))
+
+
+def _weight(reading: Reading, first: int, last: int) -> int:
+    """Quantas palavras de assunto há no trecho; entre iguais fica o primeiro da mensagem."""
+    return sum(_is_content(reading, index) for index in range(first, last + 1))
 
 
 def _given_topic(text: str) -> Topic:
@@ -164,17 +191,15 @@ def _quoted_topic(reading: Reading) -> Topic:
 def _candidates(reading: Reading) -> Iterator[tuple[int, int]]:
     """Os trechos seguidos de palavras de assunto, com ligações no meio: (primeira, última)."""
     first = last = -1
-    for index in range(len(reading.words)):
-        joined = index > 0 and _joined(reading, index)
-        if first >= 0 and (not joined or index - first >= MAX_TOPIC_WORDS):
+    for index, word in enumerate(reading.words):
+        is_content = _is_content(reading, index)
+        goes_on = is_content or word in _LINKS
+        full = index - first >= MAX_TOPIC_WORDS
+        if first >= 0 and (full or not goes_on or not _joined(reading, index)):
             yield first, last
-            first = last = -1
-        if _is_content(reading, index):
-            first = index if first < 0 else first
-            last = index
-        elif first >= 0 and reading.words[index] not in _LINKS:
-            yield first, last
-            first = last = -1
+            first = -1
+        if is_content:
+            first, last = (index if first < 0 else first), index
     if first >= 0:
         yield first, last
 
@@ -186,21 +211,45 @@ def _joined(reading: Reading, index: int) -> bool:
 
 
 def _is_content(reading: Reading, index: int) -> bool:
+    """Se a palavra pode ser assunto: nem comum, nem com cara de verbo conjugado."""
     word = reading.words[index]
     if not (word.isalpha() and word.islower() and len(word) > 2) or word in _STOP | _LINKS:
         return False
-    if _VERBAL.search(word):
+    if _VERBAL.search(word) or _before(reading, index) in _SUBJECTS:  # "como eu tiro mancha"
         return False
-    return not (index and reading.words[index - 1] in _SUBJECTS)  # "como eu tiro mancha"
+    after = reading.words[index + 1] if index + 1 < len(reading.words) else ""
+    return after not in _ARTICLES or _is_action(word)  # "entrega a senha": verbo
+
+
+def _before(reading: Reading, index: int) -> str:
+    return reading.words[index - 1] if index else ""
+
+
+def _is_action(word: str) -> bool:
+    return bool(_INFINITIVE.fullmatch(word)) and word not in _NOUNS_LIKE_INFINITIVE
 
 
 def _topic(reading: Reading, first: int, last: int) -> Topic:
+    """O trecho como assunto; um vazio se ele pode não ser um nome, ou se nada diz."""
+    last = _without_verb(reading, first, last)
     text = " ".join(reading.text_between(first, last).split())
-    if len(text) > MAX_TOPIC_CHARACTERS:
+    words = reading.words[first : last + 1]
+    is_action = _is_action(words[0]) and last > first
+    linked = is_action or any(word in _LINKS for word in words)
+    if not linked and _before(reading, first) not in _ANCHORS:
         return Topic("")
-    head = reading.words[first]
-    is_action = bool(_INFINITIVE.fullmatch(head)) and head not in _NOUNS_LIKE_INFINITIVE
-    return Topic(_lowered(text), is_action and last > first)
+    if len(text) > MAX_TOPIC_CHARACTERS or (first == last and words[0] in _VAGUE):
+        return Topic("")
+    return Topic(_lowered(text), is_action)
+
+
+def _without_verb(reading: Reading, first: int, last: int) -> int:
+    """A última palavra do nome: em "o bebê engasga", a segunda não concorda, e é verbo."""
+    if last != first + 1:
+        return last
+    before, ending = _before(reading, first), reading.words[last].rstrip("s")[-1:]
+    disagrees = (before in _MASCULINE and ending == "a") or (before in _FEMININE and ending == "o")
+    return first if disagrees else last
 
 
 def _lowered(text: str) -> str:
