@@ -31,6 +31,7 @@ from src.chat.proactive_patterns import (
     phrase_index,
 )
 from src.chat.proactive_text import read_message
+from src.chat.proactive_topic import find_topic
 from src.config.personas import PERSONAS, Proactivity
 from src.utils.errors import UsageError
 
@@ -241,6 +242,40 @@ def test_topic_comes_from_the_conversation_and_goes_into_the_request():
     assert messenger.generate_suggestion("clarificacao", history).topic == "fotossíntese"
     assert messenger.generate_suggestion("clarificacao", {"topic": "o rio"}).topic
     assert messenger.generate_suggestion("clarificacao", {"history": history}).topic
+
+
+@pytest.mark.parametrize(
+    "message,topic",
+    [
+        ("Como funciona a declaração do imposto de renda?", "declaração do imposto de renda"),
+        ("tô em dúvida entre o azul e o verde", "azul e o verde"),
+        ("de onde sai o ônibus pra Aparecida?", "ônibus pra Aparecida"),
+        ("minha tia caiu num golpe, existe algum canal pra isso?", "golpe"),
+        ("o que faço quando o bebê engasga?", "bebê"),
+        ("três vezes pra Polícia Federal e sempre falta um papel", "Polícia Federal"),
+        ("como que eu faço pra mudar o fundo do celular", "mudar o fundo do celular"),
+        ("onde peço a segunda via?", "segunda via"),
+        ('o que você quis dizer com "amortizar"?', "amortizar"),
+    ],
+)
+def test_topic_is_what_the_message_is_about(message, topic):
+    assert find_topic(message).text == topic
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "não entendi",
+        "ta osso",
+        "Complicado demais, viu. Larguei na metade.",
+        "ok mas pq precisa de dois cabos? n peguei essa parte",
+        "calma, me perdi na segunda parte",
+        "tem algum lugar que vende?",
+        "Desculpe, acho que não captei a ideia.",
+    ],
+)
+def test_a_filler_or_a_verb_alone_is_no_topic(message):
+    assert not find_topic(message)
 
 
 def test_what_the_person_wrote_never_becomes_a_control_token_or_an_escape():

@@ -171,8 +171,8 @@ TEMPLATES: dict[str, dict[str, tuple[str, str]]] = {
             => Liste os caminhos mais comuns sobre {tema}.
             Posso te dizer o que vale ter em mãos antes de ir atrás disso: {tema}. Quer?
             => Diga o que convém ter em mãos sobre {tema}.
-            Quer saber que tipo de lugar ou serviço costuma resolver isso sobre {tema}?
-            => Diga que tipo de lugar ou serviço costuma resolver a questão sobre {tema}.
+            Quer saber que tipo de lugar ou serviço costuma cuidar de questões sobre {tema}?
+            => Diga que tipo de lugar ou serviço costuma cuidar de questões sobre {tema}.
             Quer um resumo do que é bom saber sobre {tema} antes de procurar?
             => Resuma o que é bom saber sobre {tema}.
             """,
@@ -243,8 +243,8 @@ TEMPLATES: dict[str, dict[str, tuple[str, str]]] = {
             => Divida em partes pequenas o que preciso fazer {com}.
             Quer que eu liste o que costuma dar errado {com}, pra gente ir eliminando?
             => Liste o que costuma dar errado {com} e como resolver cada caso.
-            Quer um jeito mais simples de recomeçar {com}?
-            => Mostre um jeito mais simples de recomeçar {com}.
+            Quer tentar um jeito mais simples {com}?
+            => Mostre um jeito mais simples {com}.
             """,
             """
             Quer tentar por outro caminho, um passo de cada vez?
@@ -307,7 +307,7 @@ TEMPLATES: dict[str, dict[str, tuple[str, str]]] = {
             """
             Quer que eu explique {tema} de outro jeito, com um exemplo?
             => Explique {tema} de outro jeito, com um exemplo.
-            Posso contar {tema} com palavras mais simples. Quer?
+            Posso explicar {tema} com palavras mais simples. Quer?
             => Explique {tema} com palavras mais simples.
             Quer ver {tema} por partes, sem pressa?
             => Explique {tema} por partes, bem devagar.

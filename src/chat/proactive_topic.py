@@ -23,51 +23,53 @@ _STOP = frozenset("""
     ajudar ajudaria ajudas ajude ajudinha algo alguem algum alguma algumas alguns ali amanha
     ambas ambos amigo ano anos antes aprendendo aprender aprendo aqui aquilo assim assunto
     atende atendem atras auxilia auxiliar auxilio avo bacana balancada balancado bastante
-    beleza bem boa bom bonita bonito boto burra burro busco ca cabeca cada cade cai caiu
-    calma cansaco cansada cansado cansei captei cara cedo certa certeza certo chata chato
-    chefe chega cima clara claro coisa coisas colega comeca comecar comeco comigo complicada
-    complicado compreender compreendi comprei compro confirma confusa confuso confusos
-    conhece conhecem consegue consegui conseguindo conseguir conserta consertam consigo
-    conta contar conte contigo continua continuar continuo conto correto custa da dando dar
-    de decide decidi decidir decido decreto dei deixa deixo dela delas dele deles demais
-    depois desculpa desculpe desistir desisto detalhar detalhe detalhes deu deus devagar
-    deve deveria devia devo dia dias dica dicas diferenca dificeis dificil dificuldade
-    dificuldades diga disse disso dito dividida dividido diz dizem dizendo dizer dois dou
-    droga duas duvida duvidas eh eita ela elas ele eles embora encontra encontrar encontro
-    ensina ensinar ensine entao entende entendendo entender entendeu entendi entendo entra
-    era errado erro erros escolha escolher escolho espera esposa esqueci estao estar esteve
-    estive eu exemplo exemplos existe explica explicacao explicada explicado explicar
-    explicou explique faceis facil faco fala falando falar fale falei falou falta faltou
-    faria favor faz fazer fecha feito fez fica ficar ficaria fico ficou filha filho fim
-    fiquei fiz foda foi foram forca forma frase fui funciona funcionam funcionar galera
-    gente gostar gostaria gostei gosto gostou graca ha haver hein help hoje hora horas
-    horrivel houve ia ideia impossivel indecisa indeciso indica indicacao indicar indique
-    indo inferno informacao informacoes inicio inteira inteiro ir iria irma irmao isso isto
-    item ja jeito junto juntos kkk la lado larguei late legal lembro leva levar levo lhe
-    limite linda lindo logo longe luna luz mae mais mal maldita maldito manda mando maneira
-    mano mao marido mas me meio melhor menos merda mes meses mesma mesmas mesmo metade meu
-    meus mexer mexo mim minha minhas moca moco modo mostra mostrar mostre muda mudo muito
-    mulher nada namorada namorado nao ne necessito negocio nem nenhum nenhuma nessa nesse
-    ninguem nisso noite nos nossa nosso novamente novo num numa nunca obrigado obtenho obter
-    odio oh oi ok ola olha olhar olhem onde ontem opa opcao opcoes orienta orientar osso
-    otima otimo outra outras outro outros pai paragrafo parte passa passo pega pegar pego
-    peguei pelo pena pensando pensar penso pera perdao perdi perdida perdido pergunta perto
-    pessima pessimo pessoal pior pode podem poderia podia pois ponto por porfavor porque
-    possa posso pouco povo poxa pqp precisa precisar precisava preciso prima primeira
-    primeiro primo problema procurando procurar procuro programar programei proxima proximo
-    quais qual quando quantas quanto quantos quarta quarto quase que queira quem quer querem
-    queria quero questao quinta quinto quis raciocinio raiva rapida rapido recomenda
-    recomendacao recomendar refaco repete repetir repita resolve resolver resolvi resolvo
-    resposta sabe sabem sabemos sabendo saber sabia saco saem sai salva santa santo sao
-    saquei se segunda segundo sei semana semanas sempre sendo sentido ser sera serio serve
-    servem seu seus si sido significa sim simples so sobra sobre sobrou socorrer socorro
-    somos sorte sou sozinha sozinho sua suas sugere ta talvez tambem tamo tanta tantas tanto
-    tantos tao tarde tava tavam te tem temos tempo tenha tenho tenso tentando tentar tentei
-    tento ter terceira terceiro teu teve ti tia tinha tio tipo tiro tive to toda todas todo
-    todos total trava travou trem tres troca troco tu tua tudo turma tutorial uai ue ultima
-    ultimo umas uns usa usar uso vai vale valeu vamos vao varias varios veja vejam vejo vem
-    vende vendem vendo ver verdade verdadeiro vez vezes vi vim vindo vir viu vizinha vizinho
-    vo voce voces volta voltar vontade vou
+    beleza bem boa bom bonita bonito boto burra burro busco ca cabeca cada cade cadim cai
+    caiu calma cansaco cansada cansado cansei canseira captei cara cedo certa certeza certo
+    chata chato chefe chega cima cinco clara claro coisa coisas colega comeca comecar comeco
+    comigo como complicada complicado compreender compreendi comprei compro confirma confusa
+    confuso confusos conhece conhecem consegue consegui conseguindo conseguir conserta
+    consertam consigo conta contar conte contigo continua continuar continuo conto contrario
+    correto custa da dando dar de decide decidi decidir decido decima decreto dei deixa
+    deixo dela delas dele deles demais depois desculpa desculpe desde desistir desisto
+    detalhar detalhe detalhes deu deus devagar deve deveria devia devo dez dia dias dica
+    dicas diferenca dificeis dificil dificuldade dificuldades diga disse disso dito dividida
+    dividido diz dizem dizendo dizer dois dou droga duas duvida duvidas eh eita ela elas ele
+    eles embora encontra encontrar encontro enesima ensina ensinar ensine entao entende
+    entendendo entender entendeu entendi entendo entra entre era errado erro erros escolha
+    escolher escolho espera esposa esqueci estao estar esteve estive eu exemplo exemplos
+    existe explica explicacao explicada explicado explicar explicou explique faca faceis
+    facil faco fala falando falar fale falei falou falta faltou faria favor faz fazer fecha
+    feito fez fica ficar ficaria fico ficou filha filho fim fiquei fiz foda foi foram forca
+    forma frase fui funciona funcionam funcionar galera gente gostar gostaria gostei gosto
+    gostou graca ha haver hein help hoje hora horas horrivel houve ia ideia impossivel
+    indecisa indeciso indica indicacao indicar indique indo inferno informacao informacoes
+    inicio inteira inteiro ir iria irma irmao isso isto item ja jeito junto juntos kkk la
+    lado larguei late legal lembro leva levar levo lhe limite linda lindo logo longe luna
+    luta luz madrugada mae mais mal maldita maldito manda mando maneira manha mano mao
+    marido mas me meio melhor menos merda mes meses mesma mesmas mesmo metade meu meus mexer
+    mexo milesima mim minha minhas miudos moca moco modo mostra mostrar mostre muda mudo
+    muito mulher nada namorada namorado nao ne necessito negocio nem nenhum nenhuma nessa
+    nesse ninguem nisso noite nos nossa nosso novamente nove novo num numa nunca obrigado
+    obtenho obter odio oh oi oito ok ola olha olhar olhem onde ontem opa opcao opcoes
+    orienta orientar osso otima otimo outra outras outro outros pai paragrafo parte passa
+    passo pedaco pega pegar pego peguei peleja pelo pena pensando pensar penso pera perdao
+    perdi perdida perdido pergunta perto pessima pessimo pessoal pior pode podem poderia
+    podia pois ponto por porfavor porque possa posso pouco povo poxa pqp pratica precisa
+    precisar precisava preciso prima primeira primeiro primo problema procurando procurar
+    procuro programar programei proxima proximo quais qual qualquer quando quantas quanto
+    quantos quarta quarto quase quatro que queira quem quer querem queria quero questao
+    quinta quinto quis raciocinio raiva rapida rapido recomenda recomendacao recomendar
+    refaco repete repetir repita resolve resolver resolvi resolvo resposta sabe sabem
+    sabemos sabendo saber sabia saco saem sai saio salva santa santo sao saquei se segunda
+    segundo sei seis semana semanas sempre sendo sentido ser sera serio serve servem sete
+    seu seus sexta sexto si sido significa sim simples so sobra sobre sobrou socorrer
+    socorro somos sorte sou sozinha sozinho sua suas sufoco sugere ta tal talvez tambem tamo
+    tanta tantas tanto tantos tao tarde tava tavam te tem temos tempo tenha tenho tenso
+    tentando tentar tentei tento ter terceira terceiro teu teve ti tia tinha tio tipo tiro
+    tive to toda todas todo todos total trava travou trem tres troca troco tu tua tudo turma
+    tutorial uai ue ultima ultimo umas uns usa usar uso vai vale valeu vamos vao varias
+    varios veja vejam vejo vem vende vendem vendo ver verdade verdadeiro vez vezes vi vim
+    vindo vir viu vizinha vizinho vo voce voces volta voltar vontade vou
     """.split())
 #: Ligam duas palavras de assunto, mas não começam nem terminam um.
 _LINKS = frozenset("""
@@ -77,21 +79,24 @@ _LINKS = frozenset("""
 #: O que dá nome a um lugar ou a uma coisa qualquer: sozinho, não diz o assunto.
 _VAGUE = frozenset("""
     lugar lugares local locais site canal link loja telefone contato endereco numero nome nota tela
-    trabalho pessoa texto livro documento horario mundo vida casa caso momento tudo palavra palavras
+    trabalho pessoa texto livro orgao setor documento horario mundo vida casa caso momento palavra
+    palavras
     """.split())
-_ARTICLES = frozenset("o a os as um uma".split())
+_ARTICLES = frozenset("o a os as um uma esse essa esses essas".split())
 #: Depois destas palavras vem um nome: um assunto de uma palavra só, ou de duas sem ligação, precisa
 #: de uma delas antes para não ser um verbo ("ta osso", "bolo sola").
 _ANCHORS = (_LINKS | frozenset("""
-    sobre num numa qual que quais meu minha meus minhas entre cade algum alguma aquilo seu sua eh
+    sobre num numa qual quais meu minha meus minhas entre cade algum alguma aquilo seu sua eh
     entendi entender entendo compreendi saquei peguei captei explica explicar explique ensina ensine
     encontro encontrar encontra achar acho obter procuro procurar busco aprender funciona funcionam
-    conhece indica recomenda preciso quero queria tem existe consigo significa
+    conhece indica recomenda preciso quero queria tem existe consigo significa faz faco fazer
     """.split())) - frozenset("e ou".split())
 _MASCULINE = frozenset("o um do no ao meu esse este aquele pelo num seu".split())
 _FEMININE = frozenset("uma da na minha essa aquela pela numa sua".split())
-_SUBJECTS = frozenset("eu voce gente se ele ela".split())
-_VERBAL = re.compile(r"(?:ndo|[^d]ou|[^mr]ei|[^esn]iu|mente|avam?|aram|eram|iram|iam)$")
+_SUBJECTS = frozenset("eu voce gente se ele ela me te".split())
+_VERBAL = re.compile(
+    r"(?:\w{3}ndo|[^d]ou|\w{2}ei|[^esn]iu|\w[bcdlrv]eu|mente|avam?|aram|eram|iram|iam)$"
+)
 _INFINITIVE = re.compile(r"\w{2,}[aei]r$")
 _NOUNS_LIKE_INFINITIVE = frozenset("""
     lugar celular mar bar ar lar par professor andar jantar militar escolar popular colar dolar
@@ -191,17 +196,24 @@ def _quoted_topic(reading: Reading) -> Topic:
 def _candidates(reading: Reading) -> Iterator[tuple[int, int]]:
     """Os trechos seguidos de palavras de assunto, com ligações no meio: (primeira, última)."""
     first = last = -1
-    for index, word in enumerate(reading.words):
+    for index in range(len(reading.words)):
         is_content = _is_content(reading, index)
-        goes_on = is_content or word in _LINKS
-        full = index - first >= MAX_TOPIC_WORDS
-        if first >= 0 and (full or not goes_on or not _joined(reading, index)):
+        ends = index - first >= MAX_TOPIC_WORDS or not _continues(reading, index, is_content)
+        if first >= 0 and ends:
             yield first, last
             first = -1
         if is_content:
             first, last = (index if first < 0 else first), index
     if first >= 0:
         yield first, last
+
+
+def _continues(reading: Reading, index: int, is_content: bool) -> bool:
+    """Se a palavra continua um trecho; um verbo começa outro ("força pra | tirar foto")."""
+    word, before = reading.words[index], _before(reading, index)
+    if is_content and _is_action(word) and before not in ("e", "ou"):
+        return False
+    return (is_content or word in _LINKS) and _joined(reading, index)
 
 
 def _joined(reading: Reading, index: int) -> bool:
@@ -212,13 +224,18 @@ def _joined(reading: Reading, index: int) -> bool:
 
 def _is_content(reading: Reading, index: int) -> bool:
     """Se a palavra pode ser assunto: nem comum, nem com cara de verbo conjugado."""
-    word = reading.words[index]
+    word, before = reading.words[index], _before(reading, index)
+    after = reading.words[index + 1] if index + 1 < len(reading.words) else ""
+    if (word, after) == ("segunda", "via"):
+        return True
     if not (word.isalpha() and word.islower() and len(word) > 2) or word in _STOP | _LINKS:
         return False
-    if _VERBAL.search(word) or _before(reading, index) in _SUBJECTS:  # "como eu tiro mancha"
+    if _is_action(word):
+        return True
+    how = before == "como" or reading.words[max(index - 2, 0) : index] == ("como", "que")
+    if how or before in _SUBJECTS or _VERBAL.search(word):  # "como eu tiro mancha"
         return False
-    after = reading.words[index + 1] if index + 1 < len(reading.words) else ""
-    return after not in _ARTICLES or _is_action(word)  # "entrega a senha": verbo
+    return after not in _ARTICLES  # "entrega a senha": verbo
 
 
 def _before(reading: Reading, index: int) -> str:
@@ -238,9 +255,10 @@ def _topic(reading: Reading, first: int, last: int) -> Topic:
     linked = is_action or any(word in _LINKS for word in words)
     if not linked and _before(reading, first) not in _ANCHORS:
         return Topic("")
-    if len(text) > MAX_TOPIC_CHARACTERS or (first == last and words[0] in _VAGUE):
+    alone = first == last and (words[0] in _VAGUE or _is_action(words[0]))
+    if alone or len(text) > MAX_TOPIC_CHARACTERS:
         return Topic("")
-    return Topic(_lowered(text), is_action)
+    return Topic(_lowered(reading, first, text), is_action)
 
 
 def _without_verb(reading: Reading, first: int, last: int) -> int:
@@ -252,9 +270,10 @@ def _without_verb(reading: Reading, first: int, last: int) -> int:
     return first if disagrees else last
 
 
-def _lowered(text: str) -> str:
+def _lowered(reading: Reading, first: int, text: str) -> str:
     """Sem o grito das maiúsculas nem a inicial de começo de frase; siglas e nomes ficam."""
     if text.isupper() and len(text) > 5:
         return text.lower()
-    first = text.split()[0]
-    return text[0].lower() + text[1:] if first.istitle() else text
+    starts = not first or reading.words[first - 1] in tuple(".?!…")
+    alone = text.split()[0].istitle() and text[1:].islower()
+    return text[0].lower() + text[1:] if starts and alone else text

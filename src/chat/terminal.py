@@ -188,6 +188,7 @@ class TerminalChat:
         self.unanswered = None if answer else message
         if answer:
             self.record(message, answer, interrupted)
+            self.messenger.observe(answer, role="assistant")
         self._after(interrupted)
         if self.proactive and not interrupted:
             self._suggest()
