@@ -139,6 +139,8 @@ def build_parser() -> argparse.ArgumentParser:
     _train(command("train", "treina um modelo que existe"))
     _chat(command("chat", "conversa com um modelo"))
     _sessions(command("sessions", "lista, mostra, apaga e exporta conversas guardadas"))
+    _index(command("index", "põe documentos no índice de um modelo, e o mantém em dia"))
+    _search(command("search", "procura nos documentos de um modelo"))
     _evaluate(command("evaluate", "mede um modelo, ou dois lado a lado"))
     _benchmark(command("benchmark", "mede a velocidade e compara com a última vez"))
     command("demo", "cria, treina e testa um modelo pequeno com os dados que vêm junto")
@@ -259,6 +261,39 @@ def _sessions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="ID", help="o que a ação pede")
     add(parser, "--all", "apaga todas (com remove)", action="store_true")
     add(parser, "--force", "apaga sem perguntar, ou substitui o arquivo", action="store_true")
+
+
+def _index(parser: argparse.ArgumentParser) -> None:
+    add(
+        parser,
+        "--model",
+        "nome do modelo; se não existe, só o índice",
+        required=True,
+        metavar="NOME",
+    )
+    add(parser, "--docs", "arquivos, pastas ou padrões glob", nargs="+", metavar="PADRÃO")
+    add(
+        parser,
+        "--update",
+        "também tira o que não existe mais; sem --docs, relê os padrões da última vez",
+        action="store_true",
+    )
+    add(parser, "--remove", "documentos a retirar do índice", nargs="+", metavar="DOCUMENTO")
+    add(parser, "--stats", "mostra o que há no índice", action="store_true")
+    _file_limit(parser)
+
+
+def _search(parser: argparse.ArgumentParser) -> None:
+    add(parser, "--model", "nome do modelo", required=True, metavar="NOME")
+    parser.add_argument("-p", "--prompt", required=True, metavar="TEXTO", help="a pergunta")
+    add(parser, "--top_k", "trechos mostrados (3)", type=positive_integer, metavar="N")
+    add(
+        parser,
+        "--min_relevance",
+        "de 0 a 1: deixa de fora os menos relevantes",
+        type=fraction,
+        metavar="N",
+    )
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:

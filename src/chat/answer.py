@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from src.chat.terminal_text import TextCleaner
+from src.chat.terminal_text import TextCleaner, clean_text
 from src.models.tokenizer import LunaTokenizer
 
 TextSink = Callable[[str], object]
@@ -15,12 +15,18 @@ class AnswerStream:
 
     Um acento partido entre dois tokens só sai quando está completo; tokens de controle e sequências
     de terminal não saem; o raciocínio, de ``<|thinking|>`` até o próximo token de controle, também
-    não. Com ``stop``, o texto acaba antes da primeira dessas expressões.
+    não. Com ``stop``, o texto acaba antes da primeira dessas expressões. ``prefix`` é dito antes do
+    primeiro pedaço de texto, se houver um.
     """
 
     def __init__(
-        self, tokenizer: LunaTokenizer, sink: TextSink | None = None, stop: Sequence[str] = ()
+        self,
+        tokenizer: LunaTokenizer,
+        sink: TextSink | None = None,
+        stop: Sequence[str] = (),
+        prefix: str = "",
     ) -> None:
+        self.prefix = prefix
         self.tokenizer, self.sink = tokenizer, sink
         self.decoder, self.cleaner = tokenizer.stream_decoder(), TextCleaner()
         self.control = set(tokenizer.control_ids.values())
@@ -69,6 +75,7 @@ class AnswerStream:
     def _emit(self, text: str) -> None:
         if not self.parts:
             text = text.lstrip()
+            text = self.prefix + text if text else ""
         if text:
             self.parts.append(text)
             if self.sink is not None:
@@ -78,6 +85,18 @@ class AnswerStream:
     def text(self) -> str:
         """Tudo o que saiu até agora."""
         return "".join(self.parts).strip()
+
+
+class ReadyAnswer:
+    """Uma resposta que não é gerada (uma citação, uma recusa): entregue de uma vez.
+
+    Tem o que se lê de um ``AnswerStream``: ``text``.
+    """
+
+    def __init__(self, text: str, sink: TextSink | None = None) -> None:
+        self.text = clean_text(text).strip()
+        if sink is not None and self.text:
+            sink(self.text)
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -191,6 +191,46 @@ def _parsed(name: str, text: str) -> Any:
         raise UsageError(f"/config {name} {quoted(text)}: esperado {expected}.") from None
 
 
+def sources(session: "TerminalChat", argument: str) -> None:
+    """Mostra os trechos em que a última resposta se apoia."""
+    last = session.chat.last
+    if last is None or not last.sources:
+        raise UsageError("A última resposta não veio de documentos.")
+    chosen = list(last.sources)
+    if argument:
+        numbers = {str(source.number): source for source in chosen}
+        if argument.strip("[]") not in numbers:
+            shown = ", ".join(numbers)
+            raise UsageError(f"/fontes {quoted(argument)}: não existe. Há: {shown}.")
+        chosen = [numbers[argument.strip("[]")]]
+    if last.declined:
+        session.tell("Nenhum trecho responde; o mais próximo é este.")
+    for source in chosen:
+        section = f", {source.passage.section}" if source.passage.section else ""
+        chance = round(100 * source.passage.relevance)
+        session.tell(f"[{source.number}] {source.name}{section} (relevância {chance} %)")
+        session.tell(str(source.passage))
+
+
+def documents(session: "TerminalChat", argument: str) -> None:
+    """Liga, desliga ou diz se as respostas consultam os documentos."""
+    grounding, word = session.chat.grounding, argument.casefold()
+    if not grounding.available:
+        reason = grounding.problem or (
+            f"Ainda não há documentos. Para indexá-los: python main.py index --model "
+            f"{session.chat.model_name} --docs PASTA"
+        )
+        raise UsageError(reason)
+    if word in ON_WORDS or word in OFF_WORDS:
+        grounding.enabled = word in ON_WORDS
+    elif word:
+        raise UsageError(f"/documentos {quoted(argument)}: esperado 'ligado' ou 'desligado'.")
+    state = "ligados" if grounding.enabled else "desligados"
+    retriever = grounding.retriever
+    count = len(retriever.documents) if retriever is not None else 0
+    session.tell(f"Documentos {state}: {counted(count, 'documento', 'documentos')}.")
+
+
 def proactive(session: "TerminalChat", argument: str) -> None:
     """Liga, desliga ou diz se há sugestões."""
     word = argument.casefold()
@@ -223,6 +263,15 @@ COMMANDS: list[Command] = [
     ),
     Command(
         ("/config", "/set"), "[nome valor]", "mostra ou muda como as respostas são geradas", config
+    ),
+    Command(
+        ("/fontes", "/sources"), "[n]", "mostra os trechos em que a resposta se apoia", sources
+    ),
+    Command(
+        ("/documentos", "/docs"),
+        "[ligado|desligado]",
+        "liga ou desliga a consulta aos documentos",
+        documents,
     ),
     Command(
         ("/proativo", "/proactive"), "[ligado|desligado]", "liga ou desliga as sugestões", proactive
@@ -273,6 +322,7 @@ def _arguments(session: "TerminalChat", name: str) -> Iterable[str]:
         "/persona": lambda: sorted(session.chat.personas),
         "/config": lambda: [*SETTINGS, *(f"mode {mode}" for mode in MODES)],
         "/proativo": lambda: (ON_WORDS[0], OFF_WORDS[0]),
+        "/documentos": lambda: (ON_WORDS[0], OFF_WORDS[0]),
         "/contexto": lambda: ["limpar"],
         "/carregar": lambda: [info.id for info in session.store.list()[:SHOWN_SESSIONS]],
     }

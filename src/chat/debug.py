@@ -20,6 +20,10 @@ def describe_answer(chat: LunaChat) -> Iterator[str]:
     reasons = ", ".join(f"'{item.text}'" for item in last.emotion.evidence)
     found = f" ({'; '.join(scores)}; por {reasons})" if reasons else ""
     yield f"[emoção] {last.emotion.dominant}{found}"
+    if last.quoted or last.declined:
+        found = decimal(max((s.passage.relevance for s in last.sources), default=0.0), 2)
+        yield f"[documentos] relevância {found}; o modelo não foi chamado"
+        return
     rate = (last.tokens - 1) / max(last.seconds - last.first_seconds, 1e-9)
     yield (
         f"[tokens] prompt {last.prompt_tokens}, dos quais {last.reused_tokens} já lidos; "

@@ -7,7 +7,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.chat.answer import AnswerStream, TextSink, TokenProducer
+from src.chat.answer import AnswerStream, ReadyAnswer, TextSink, TokenProducer
+from src.chat.grounding import (
+    CONTEXT_SHARE,
+    Consultation,
+    Grounding,
+    Source,
+    is_small,
+    with_documents,
+)
 from src.chat.prompt_cache import PromptCache
 from src.chat.prompting import (
     MIN_ANSWER_TOKENS,
@@ -50,6 +58,8 @@ class AnswerInfo:
         tokens: os gerados, o do fim incluído. prompt_tokens: os do prompt; reused_tokens: destes,
             os que já estavam lidos. seconds: a resposta toda; first_seconds: até o primeiro token.
         dropped_turns: turnos antigos que não couberam no contexto. emotion: a da pergunta.
+        sources: os trechos de documentos em que ela se apoia. quoted: ela é uma citação deles.
+        declined: os documentos não respondem, e ela o diz; ``sources`` traz o trecho mais próximo.
     """
 
     prompt_tokens: int
@@ -59,6 +69,9 @@ class AnswerInfo:
     tokens: int = 0
     seconds: float = 0.0
     first_seconds: float = 0.0
+    sources: tuple[Source, ...] = ()
+    quoted: bool = False
+    declined: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +104,8 @@ class LunaChat:
 
     Atributos:
         history: os turnos da conversa em curso. context: texto que o modelo lê antes dela.
-        last: como foi a última resposta (``AnswerInfo``).
+        last: como foi a última resposta (``AnswerInfo``). grounding: os documentos do modelo,
+            se ele os tem (``retriever/``).
 
     Erros:
         ModelNotFoundError, ModelFormatError: o modelo não existe ou está danificado.
@@ -118,17 +132,22 @@ class LunaChat:
         if folder is None:
             folder = ModelStore(self.config.paths.models_dir).require(model_name)
         self.folder = folder
-        self.tokenizer = LunaTokenizer(self.config).load(folder / "tokenizer")
-        self.engine = InferenceEngine.from_folder(folder, self.device)
         self.context = ""
         self.history: list[Message] = []
         self.last: AnswerInfo | None = None
-        self.last_stream: AnswerStream | None = None
-        self._encode = MessageEncoder(self.tokenizer)
-        self._cache = PromptCache(self.engine)
+        self.last_stream: AnswerStream | ReadyAnswer | None = None
         self._lock = threading.RLock()
         self._retries = 0
         self._model: LunaModel | None = None
+        self.grounding = Grounding(self.config, folder, self._open())
+
+    def _open(self) -> bool:
+        """Abre o tokenizador e o modelo; devolve se ele é menor que o tamanho ``base``."""
+        self.tokenizer = LunaTokenizer(self.config).load(self.folder / "tokenizer")
+        self.engine = InferenceEngine.from_folder(self.folder, self.device)
+        self._encode = MessageEncoder(self.tokenizer)
+        self._cache = PromptCache(self.engine)
+        return is_small(self.engine.config.n_embd, self.engine.config.n_layer)
 
     @property
     def model(self) -> "LunaModel":
@@ -163,15 +182,64 @@ class LunaChat:
         """
         if not prompt.strip():
             raise UsageError("A mensagem está vazia: escreva uma pergunta ou um pedido.")
-        turns = [*normalize_history(history), {"role": "user", "content": prompt}]
+        before = normalize_history(history)
+        consulted = self._consult(prompt, before)
+        text, sources = self._with_documents(prompt, consulted)
+        if consulted.in_context and not sources:
+            assert consulted.fallback is not None
+            consulted = consulted.fallback
+        if consulted.answer is not None:
+            return self._ready(prompt, consulted, on_text)
+        turns = [*before, {"role": "user", "content": text}]
         ids, kept = self._prompt(turns)
         emotion = read_emotion(prompt)
-        self.last = AnswerInfo(len(ids), 0, len(turns) - len(kept), emotion)
-        stream = AnswerStream(self.tokenizer, on_text, self.config.chat.stop or ())
+        self.last = AnswerInfo(len(ids), 0, len(turns) - len(kept), emotion, sources=sources)
+        stream = AnswerStream(
+            self.tokenizer, on_text, self.config.chat.stop or (), consulted.prefix
+        )
         self.last_stream = stream
         with self._lock:  # a memória do que já foi lido é uma só
             self._generate(ids, stream, emotion)
         return stream.text
+
+    def _consult(self, prompt: str, before: list[Message]) -> Consultation:
+        """O que os documentos dizem da mensagem; em ``high_precision``, toda mensagem os usa."""
+        asked = [turn["content"] for turn in before if turn["role"] == "user"]
+        return self.grounding.consult(
+            prompt, asked, self.persona.name, always=self.mode == "high_precision"
+        )
+
+    def _with_documents(
+        self, prompt: str, consulted: Consultation
+    ) -> tuple[str, tuple[Source, ...]]:
+        """A mensagem que o modelo lê, com os trechos que couberem antes dela.
+
+        Vão na mensagem, e não no turno de sistema: o que já foi lido da conversa continua valendo.
+        """
+        if not consulted.in_context:
+            return prompt, ()
+        positions = self.engine.config.n_positions
+        taken = len(self._encode(self._system_message())) + len(self.tokenizer.encode(prompt)) + 3
+        reserve = min(self.config.chat.max_new_tokens, positions // 2)
+        room = min(int(positions * CONTEXT_SHARE), positions - reserve - taken)
+        return with_documents(
+            prompt, consulted.sources, room, lambda text: len(self.tokenizer.encode(text))
+        )
+
+    def _ready(self, prompt: str, consulted: Consultation, on_text: TextSink | None) -> str:
+        """Entrega uma resposta que não é gerada."""
+        assert consulted.answer is not None
+        self.last = AnswerInfo(
+            0,
+            0,
+            0,
+            read_emotion(prompt),
+            sources=consulted.sources,
+            quoted=consulted.quoted,
+            declined=consulted.declined,
+        )
+        self.last_stream = ReadyAnswer(consulted.answer, on_text)
+        return self.last_stream.text
 
     def _generate(self, ids: list[int], stream: AnswerStream, emotion: EmotionReading) -> None:
         """Gera a resposta ao prompt ``ids`` e a entrega a ``stream``."""
@@ -343,6 +411,13 @@ class LunaChat:
             UsageError: não existe; a mensagem lista as que existem.
         """
         self.persona = get_persona(name, self.personas)
+
+    def introduction(self) -> list[str]:
+        """Como a Luna se apresenta no começo de uma conversa."""
+        lines = [f"Luna, modelo '{self.model_name}': {self.persona.description}."]
+        if self.grounding.active:
+            lines.append("Consulto os documentos indexados; /fontes mostra de onde vem a resposta.")
+        return lines
 
     def chat(self, initial_context: str = "") -> None:
         """Sessão interativa no terminal, até ``/sair``, Ctrl-D ou dois Ctrl-C.

@@ -3,7 +3,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -134,6 +134,7 @@ class SessionWriter:
         seconds: float | None = None,
         tokens: int | None = None,
         persona: str | None = None,
+        sources: Sequence[str] = (),
     ) -> None:
         """Uma fala de ``user`` ou ``assistant``; a primeira cria o arquivo.
 
@@ -144,7 +145,8 @@ class SessionWriter:
             raise UsageError(f"role={quoted(role)}: esperado um de {', '.join(ROLES)}.")
         event: Event = {"type": "message", "role": role, "content": clean_text(content)}
         event |= {"time": now(), "persona": clean_line(persona) or self._persona}
-        extras = {"interrupted": interrupted or None, "seconds": seconds, "tokens": tokens}
+        extras: Event = {"interrupted": interrupted or None, "seconds": seconds, "tokens": tokens}
+        extras["sources"] = list(sources) or None
         self._append(event | {name: value for name, value in extras.items() if value is not None})
         if role == "assistant":  # a troca está completa: que uma queda de luz não a leve
             self._sync()

@@ -14,8 +14,9 @@ from types import FrameType
 from typing import Any
 
 from src.chat import commands
+from src.chat.grounding import Source
 from src.chat.line_reader import make_reader, read_message
-from src.chat.luna_chat import LunaChat
+from src.chat.luna_chat import AnswerInfo, LunaChat
 from src.chat.proactive_messenger import ProactiveMessenger, Suggestion, is_acceptance
 from src.chat.sessions import (
     NullWriter,
@@ -116,8 +117,8 @@ class TerminalChat:
 
     def _greet(self) -> None:
         if not self.options.quiet:
-            chat = self.chat
-            self.tell(f"Luna, modelo '{chat.model_name}': {chat.persona.description}.")
+            for line in self.chat.introduction():
+                self.tell(line)
             self.tell("/ajuda mostra os comandos; /sair, ou Ctrl-D, termina.")
 
     def _say_goodbye(self) -> None:
@@ -218,6 +219,8 @@ class TerminalChat:
         """
         if interrupted and self.interrupts > 1:
             raise KeyboardInterrupt
+        for line in source_lines(self.chat.last):
+            self.tell(line)
         if self.options.debug and self.chat.last is not None:
             from src.chat.debug import describe_answer
 
@@ -425,9 +428,15 @@ class TerminalChat:
                 if undo:
                     self.writer.undo()
                 self.writer.message("user", message)
-                self.writer.message("assistant", answer, interrupted=interrupted)
+                sources = [source.passage.source for source in self._cited()]
+                self.writer.message("assistant", answer, interrupted=interrupted, sources=sources)
 
         self._guarded(write)
+
+    def _cited(self) -> tuple[Source, ...]:
+        """Os trechos em que a última resposta se apoia."""
+        last = self.chat.last
+        return () if last is None or last.declined else last.sources
 
     def _new_writer(self) -> SessionWriter:
         return self._started_writer() if self.keeps_history else NullWriter()
@@ -464,6 +473,16 @@ class TerminalChat:
             self.tell(str(error), self.style.warning)
             self.tell("A conversa segue sem ser guardada; /salvar tenta de novo.")
         self.warned = True
+
+
+def source_lines(last: AnswerInfo | None) -> list[str]:
+    """As fontes da resposta, uma por linha; nada, se ela não se apoia em documentos."""
+    if last is None or not last.sources:
+        return []
+    if last.declined:
+        return ["/fontes mostra o trecho mais próximo; /documentos desligado me deixa responder."]
+    lines = [f"[{source.number}] {source.name}" for source in last.sources]
+    return [*lines[:-1], f"{lines[-1]} (/fontes mostra o trecho)"]
 
 
 @contextmanager

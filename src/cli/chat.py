@@ -5,6 +5,7 @@ import gc
 import logging
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from src.cli.runner import option, say, use_cores
@@ -26,12 +27,14 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any] | None:
 
     store = ModelStore(config.paths.models_dir)
     model = args.model or resumed_model(args, config) or only_model(args, store)
-    store.require(model)
+    documents_only = store.has_only_documents(model)
+    if not documents_only:
+        store.require(model)
     apply_options(args, config)
     personas = load_personas(config.paths.personas_file)
     persona = get_persona(option(args.persona, config.chat.persona), personas).name
     prompt = one_shot_prompt(args)
-    chat = open_chat(args, config, model, persona)
+    chat = open_chat(args, config, model, persona, documents_only)
     chat.context = args.context or ""
     if prompt is None:
         converse(args, chat)
@@ -57,13 +60,22 @@ def apply_options(args: argparse.Namespace, config: Config) -> None:
             raise UsageError(text) from error
 
 
-def open_chat(args: argparse.Namespace, config: Config, model: str, persona: str) -> Any:
-    """Carrega o modelo, com as threads que a máquina (ou ``--lightweight``) permite."""
+def open_chat(
+    args: argparse.Namespace, config: Config, model: str, persona: str, documents_only: bool = False
+) -> Any:
+    """Carrega o modelo, com as threads que a máquina (ou ``--lightweight``) permite.
+
+    Com ``documents_only`` não há modelo a carregar: as respostas citam os documentos.
+    """
     gc.disable()  # importar o torch cria muitos objetos que ficam: procurá-los custa um décimo
     try:
-        from src.chat.luna_chat import LunaChat
+        if documents_only:
+            from src.chat.document_chat import DocumentChat as Chat
+        else:
+            from src.chat.luna_chat import LunaChat as Chat  # type: ignore[assignment]
 
-        chat = LunaChat(model, config, persona, option(args.device, "auto"))
+        folder = Path(config.paths.models_dir) / model if documents_only else None
+        chat = Chat(model, config, persona, option(args.device, "auto"), folder=folder)
     finally:
         gc.enable()
     use_cores(chat.device, args.lightweight)
@@ -109,7 +121,7 @@ def only_model(args: argparse.Namespace, store: Any) -> str:
     Erros:
         UsageError: há mais de um. ModelNotFoundError: não há nenhum.
     """
-    names = store.names()
+    names = [*store.names(), *store.documents_only()]
     if not names:
         raise ModelNotFoundError(
             "Ainda não há modelo. Crie um: python main.py create --name MeuLunaGPT"
@@ -170,11 +182,17 @@ def answer_once(args: argparse.Namespace, chat: Any, prompt: str) -> dict[str, A
     else:
         answer = answer_in_session(args, chat, prompt, sink)
     if not args.json:
+        from src.chat.terminal import source_lines
+
         print()
+        for line in source_lines(chat.last):
+            say(args, line)
         return None
     return {
         "answer": answer,
-        "sources": [],
+        "sources": [] if chat.last.declined else [s.to_dict() for s in chat.last.sources],
+        "quoted": chat.last.quoted,
+        "declined": chat.last.declined,
         "tokens": chat.last.tokens,
         "seconds": round(time.perf_counter() - started, 3),
         "model": chat.model_name,

@@ -47,6 +47,8 @@ def _list(args: argparse.Namespace, store: ModelStore) -> dict[str, Any]:
             state = "" if entry.complete else "  (incompleto)"
             when = entry.modified.strftime("%d/%m/%Y %H:%M")
             print(f"{entry.name:<24} {size:>12}  {count:>24}  {when}{state}")
+    for name in store.documents_only():
+        say(args, f"{name}: só documentos, sem modelo. Para criá-lo: create --name {name}")
     if not entries:
         say(args, "Nenhum modelo ainda. Crie um: python main.py create --name MeuLunaGPT")
     return {

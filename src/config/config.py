@@ -63,13 +63,33 @@ class TokenizerConfig:
     )
 
 
+#: Citar, gerar com os trechos no contexto, ou não consultar; "auto" decide pelo tamanho do modelo.
+RAG_ANSWERS = ("auto", "quote", "generate", "off")
+#: Dizer que não há resposta, ou deixar o modelo responder; "auto" decide pelo tamanho do modelo.
+RAG_MISSING = ("auto", "decline", "model")
+RAG_BACKENDS = ("local", "qdrant")
+
+
 @dataclass
 class RagConfig:
     """Como buscar nos documentos."""
 
     embedding_dim: int = option(768, "dimensão dos vetores", minimum=1)
     use_faiss: bool = option(True, "usar FAISS quando estiver instalado")
-    sentence_transformer_model: str | None = option(None, "modelo de embeddings", type=str)
+    sentence_transformer_model: str | None = option(
+        None, "modelo de vetores; sem ele, o que vem junto; 'nenhum', só palavras", type=str
+    )
+    chunk_words: int = option(160, "palavras por trecho, no máximo", minimum=20)
+    chunk_overlap: int = option(1, "frases repetidas de um trecho no seguinte", minimum=0)
+    top_k: int = option(3, "trechos consultados por pergunta", minimum=1)
+    min_relevance: float | None = option(
+        None, "relevância para responder; sem ela, a calibrada", type=float, minimum=0, maximum=1
+    )
+    answer: str = option("auto", "como responder com documentos", choices=RAG_ANSWERS)
+    when_missing: str = option("auto", "se os documentos não respondem", choices=RAG_MISSING)
+    backend: str = option("local", "onde ficam os trechos", choices=RAG_BACKENDS)
+    qdrant_url: str | None = option(None, "servidor ou pasta do Qdrant", type=str)
+    qdrant_collection: str = option("luna", "coleção do Qdrant", type=str)
 
 
 @dataclass

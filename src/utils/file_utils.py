@@ -39,6 +39,7 @@ __all__ = [
     "SUPPORTED_EXTENSIONS",
     "Document",
     "LoadReport",
+    "checked_extension",
     "expand_patterns",
     "iter_records",
     "too_large",
@@ -46,6 +47,7 @@ __all__ = [
     "load_data_from_patterns",
     "load_documents",
     "load_file_based_on_extension",
+    "reading",
     "split_documents",
 ]
 
@@ -75,8 +77,8 @@ def load_file_based_on_extension(path: PathLike) -> str:
             protegido, ou a extensão não é uma das aceitas.
     """
     path = Path(path)
-    with _reading(path):
-        extension = _checked_extension(path)
+    with reading(path):
+        extension = checked_extension(path)
         if extension in _TEXT_READERS:
             return clean_text(_TEXT_READERS[extension](path))
         if extension == ".txt":
@@ -133,8 +135,8 @@ def iter_file_documents(
     """
     path, own_report = Path(path), report is None
     report = LoadReport() if report is None else report
-    with _reading(path):
-        extension = _checked_extension(path)
+    with reading(path):
+        extension = checked_extension(path)
         if too_large(path, max_file_mb, report):
             documents: Iterable[Document] = ()
         elif extension == ".txt":
@@ -236,7 +238,7 @@ def iter_records(path: Path, report: LoadReport) -> Iterator[tuple[str, Any]]:
         yield f"{path}:{number}", record
 
 
-def _checked_extension(path: Path) -> str:
+def checked_extension(path: Path) -> str:
     """A extensão, em minúsculas, de um arquivo comum que existe.
 
     Erros:
@@ -257,7 +259,7 @@ def _checked_extension(path: Path) -> str:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
     """Traduz um ``OSError`` de leitura em ``DataError``."""
     try:
         yield

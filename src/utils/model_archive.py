@@ -276,6 +276,9 @@ def archive_kind(path: Path) -> str:
     raise UsageError(f"'{path}': esperado um nome terminado em {', '.join(_ARCHIVE_SUFFIXES)}.")
 
 
+LOCK_SUFFIX = ".lock"  # das travas, vazias, que ficam ao lado do que protegem
+
+
 def files_to_export(folder: Path, leave_out: Collection[str] = ()) -> list[tuple[str, Path]]:
     """(caminho dentro do arquivo, arquivo), em ordem alfabética.
 
@@ -295,7 +298,11 @@ def files_to_export(folder: Path, leave_out: Collection[str] = ()) -> list[tuple
         ]
         for path in [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]:
             raise ModelFormatError(f"'{path}' é um atalho para outra pasta; copie-a para lá.")
-        found += [Path(parent, name) for name in files if not name.startswith(TEMP_PREFIX)]
+        found += [
+            Path(parent, name)
+            for name in files
+            if not name.startswith(TEMP_PREFIX) and not name.endswith(LOCK_SUFFIX)
+        ]
     for path in found:
         if not path.is_file() or path.suffix.lower() in PICKLE_SUFFIXES:
             raise ModelFormatError(

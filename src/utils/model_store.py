@@ -273,6 +273,24 @@ class ModelStore:
         valid = [name for name in found if not _name_problem(name)]
         return sorted(valid, key=lambda name: (name.casefold(), name))
 
+    def documents_only(self) -> Names:
+        """Os nomes das pastas que têm documentos indexados e ainda não têm modelo."""
+        try:
+            folders = [path for path in self.models_dir.iterdir() if path.name[0] != "."]
+        except OSError as error:
+            logger.debug("'%s' não pôde ser lida: %s", self.models_dir, error)
+            return []
+        return sorted(path.name for path in folders if self.has_only_documents(path.name))
+
+    def has_only_documents(self, name: str) -> bool:
+        """Se a pasta tem documentos indexados e ainda não tem modelo.
+
+        Erros:
+            UsageError: o nome não serve.
+        """
+        folder = self.path(name)
+        return (folder / RETRIEVER_DIR).is_dir() and not (folder / CONFIG_FILE).is_file()
+
     def list(self) -> Entries:
         """Os modelos, em ordem alfabética, com tamanho, parâmetros e estado.
 
@@ -302,7 +320,9 @@ class ModelStore:
         found = difflib.get_close_matches(folder.name.casefold(), plain, n=3, cutoff=0.6)
         close = [plain[item] for item in found]
         lines = [f"O modelo '{folder.name}' não existe em '{self.models_dir}'."]
-        if folder.is_dir():
+        if self.has_only_documents(name):
+            lines.append("A pasta só tem documentos indexados, que 'create' aproveita.")
+        elif folder.is_dir():
             lines.append(f"A pasta está lá, mas sem {CONFIG_FILE}.")
         if close:
             lines.append(f"Você quis dizer {' ou '.join(repr(item) for item in close)}?")
@@ -451,7 +471,7 @@ class ModelStore:
             UsageError, ModelNotFoundError: como em ``require``. LunaError: está em uso.
             StorageError: o disco recusou.
         """
-        folder = self.require(name)
+        folder = self.path(name) if self.has_only_documents(name) else self.require(name)
         trash = aside_path(folder, REMOVED_PREFIX)
         with self.lock(name):
             self._sweep(folder.name)  # uma cópia antiga não pode voltar no lugar da removida

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from src.utils.encodings import Encoding, detect_encoding, open_text
 from src.utils.errors import DataError
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from bs4 import BeautifulSoup
 
 logger = logging.getLogger(__name__)
+Content = TypeVar("Content")
 
 CSV_DELIMITERS = (",", ";", "\t", "|")
 _CSV_FIELD_CHARS = 1 << 27  # o padrão do Python (128 KB) recusa artigos inteiros numa célula
 _SNIFF_ROWS = 20
-_MAX_DOCX_BYTES = 1 << 29  # texto de um .docx depois de descomprimido
+_MAX_DOCX_BYTES = 1 << 29  # um .docx inteiro depois de descomprimido
+_BOMB_BYTES, _BOMB_RATIO = 1 << 25, 200  # acima dos dois, um pacote comprimido não é um documento
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]+)", re.IGNORECASE)
 _INVISIBLE = ("script", "style", "noscript", "template", "iframe", "object", "canvas", "svg")
@@ -53,6 +55,24 @@ def read_pdf(path: Path) -> str:
     Erros:
         DataError: não é um PDF, está danificado, pede senha ou não tem camada de texto.
     """
+    extractors = (("pdfminer.six", _pdfminer_text), ("pypdf", _pypdf_text))
+    return first_pdf_reading(path, extractors, str.strip)
+
+
+def first_pdf_reading(
+    path: Path,
+    extractors: Iterable[tuple[str, Callable[[Path], Content]]],
+    has_text: Callable[[Content], object],
+) -> Content:
+    """O que dá a primeira biblioteca que acha texto num PDF.
+
+    Args:
+        extractors: pares (nome da biblioteca, função que lê o arquivo com ela).
+        has_text: se o que uma função devolveu tem algum texto.
+
+    Erros:
+        DataError: como em ``read_pdf``.
+    """
     head = _head(path, 1024)
     if b"%PDF-" not in head:
         raise DataError(
@@ -60,18 +80,18 @@ def read_pdf(path: Path) -> str:
             "extensão ou exporte o arquivo de novo."
         )
     problems = []
-    for name, extract in (("pdfminer.six", _pdfminer_text), ("pypdf", _pypdf_text)):
+    for name, extract in extractors:
         try:
-            with _quiet("pdfminer", "pypdf"):
-                text = extract(path)
+            with _quiet("pdfminer", "pypdf"), _password_refused(path):
+                content = extract(path)
         except (DataError, MemoryError):
             raise
         except Exception as error:  # num PDF danificado, as duas bibliotecas falham de mil modos
             problems.append(f"{name}: {error or type(error).__name__}")
             logger.debug("%s não leu '%s'", name, path, exc_info=True)
             continue
-        if text.strip():
-            return text
+        if has_text(content):
+            return content
     raise _unreadable_pdf(path, problems)
 
 
@@ -94,24 +114,26 @@ def _head(path: Path, size: int) -> bytes:
 
 def _pdfminer_text(path: Path) -> str:
     from pdfminer.high_level import extract_text
-    from pdfminer.pdfdocument import PDFPasswordIncorrect
 
-    try:
-        return extract_text(str(path))
-    except PDFPasswordIncorrect as error:
-        raise _protected(path, "PDF") from error
+    return extract_text(str(path))
 
 
 def _pypdf_text(path: Path) -> str:
     from pypdf import PdfReader
-    from pypdf.errors import FileNotDecryptedError
 
     with open(path, "rb") as stream:
-        reader = PdfReader(stream)
-        try:
-            return "\n\n".join(page.extract_text() for page in reader.pages)
-        except FileNotDecryptedError as error:
+        return "\n\n".join(page.extract_text() for page in PdfReader(stream).pages)
+
+
+@contextmanager
+def _password_refused(path: Path) -> Iterator[None]:
+    """Traduz o pedido de senha das duas bibliotecas em ``DataError``."""
+    try:
+        yield
+    except Exception as error:  # pelo nome: importar as duas bibliotecas só para isto custa caro
+        if type(error).__name__ in ("PDFPasswordIncorrect", "FileNotDecryptedError"):
             raise _protected(path, "PDF") from error
+        raise
 
 
 def _protected(path: Path, kind: str) -> DataError:
@@ -143,12 +165,24 @@ def read_docx(path: Path) -> str:
     Erros:
         DataError: não é um .docx, está danificado ou pede senha.
     """
-    _check_docx(path)
+    return read_docx_with(path, _docx_text)
+
+
+def _docx_text(document: Any) -> str:
+    return "\n\n".join(block for block in _docx_blocks(document) if block.strip())
+
+
+def read_docx_with(path: Path, extract: Callable[[Any], Content]) -> Content:
+    """O que ``extract`` tira do documento, aberto com o python-docx e conferido antes.
+
+    Erros:
+        DataError: como em ``read_docx``.
+    """
+    check_docx(path)
     from docx import Document as open_docx
 
     try:
-        document = open_docx(str(path))
-        return "\n\n".join(block for block in _docx_blocks(document) if block.strip())
+        return extract(open_docx(str(path)))
     except MemoryError:
         raise
     except Exception as error:  # python-docx e lxml falham de muitos modos num XML estragado
@@ -158,8 +192,15 @@ def read_docx(path: Path) -> str:
         ) from error
 
 
-def _check_docx(path: Path) -> None:
-    """Confere o que é possível antes de entregar o arquivo à biblioteca."""
+def check_docx(path: Path) -> int:
+    """Confere o que é possível antes de entregar o arquivo à biblioteca.
+
+    Returns:
+        Os bytes que o pacote todo ocupa descomprimido.
+
+    Erros:
+        DataError: não é um .docx, pede senha, ou descomprimido seria grande demais.
+    """
     head = _head(path, 1 << 16)
     if head.startswith(_OLE_MAGIC):
         if "EncryptedPackage".encode("utf-16-le") in path.read_bytes():
@@ -170,7 +211,8 @@ def _check_docx(path: Path) -> None:
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            size = archive.getinfo("word/document.xml").file_size
+            archive.getinfo("word/document.xml")
+            entries = archive.infolist()
     except zipfile.BadZipFile as error:
         raise DataError(
             f"'{path}': não é um .docx, ou está incompleto (começa com {head[:12]!r}; esperado um "
@@ -181,11 +223,20 @@ def _check_docx(path: Path) -> None:
             f"'{path}': é um ZIP, mas não um documento do Word (falta 'word/document.xml'). "
             "Confira a extensão."
         ) from error
+    size = sum(entry.file_size for entry in entries)
+    packed = sum(entry.compress_size for entry in entries)
     if size > _MAX_DOCX_BYTES:
         raise DataError(
-            f"'{path}': o texto descomprimido teria {size} bytes; o máximo é {_MAX_DOCX_BYTES}. "
+            f"'{path}': o conteúdo descomprimido teria {size} bytes; o máximo é {_MAX_DOCX_BYTES}. "
             "Divida o documento."
         )
+    if size > _BOMB_BYTES and size > _BOMB_RATIO * packed:
+        raise DataError(
+            f"'{path}': o pacote cresceria {size // max(1, packed)} vezes ao ser descomprimido "
+            f"({size} bytes), como uma bomba de descompressão; o máximo é {_BOMB_RATIO} vezes. Se "
+            "o documento é mesmo seu, abra-o no editor e salve-o de novo."
+        )
+    return size
 
 
 def _docx_blocks(container: Any) -> Iterator[str]:
@@ -220,10 +271,19 @@ def read_html(path: Path) -> str:
     Erros:
         DataError: o conteúdo é binário ou a codificação não foi reconhecida.
     """
+    return html_text(read_html_source(path))
+
+
+def read_html_source(path: Path) -> str:
+    """O código de uma página, na codificação que ela declara ou na que se reconhece.
+
+    Erros:
+        DataError: como em ``read_html``.
+    """
     declared = _CHARSET.search(_head(path, 4096))
     encoding = detect_encoding(path, declared.group(1).decode("ascii") if declared else None)
     with open_text(path, encoding) as stream:
-        return html_text(stream.read())
+        return stream.read()
 
 
 def html_text(html: str) -> str:

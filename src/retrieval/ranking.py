@@ -1,0 +1,167 @@
+"""A ordem final: o que cada candidato tem em comum com a pergunta, somado com pesos aprendidos.
+
+O BM25 e os vetores trazem candidatos; aqui cada um é relido e recebe seis medidas (``FEATURES``),
+todas entre 0 e 1 ou quase, iguais em índices de qualquer tamanho. A nota é a soma delas com os
+pesos de ``ranking.json``, aprendidos em pares de pergunta e passagem por
+``scripts/train_retrieval_ranking.py``. É o "learning to rank" linear e listwise de Cao e outros
+(2007, "Learning to Rank: From Pairwise Approach to Listwise Approach").
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.retrieval.portuguese import is_stop_word, stem, term_of, words
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: O que se mede de cada candidato.
+FEATURES = ("lexical", "dense", "sentence", "coverage", "pairs", "head")
+_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|\n+")
+_STOP_PAIR_WEIGHT = 0.1  # de uma palavra vazia num par, em relação a uma palavra média
+_WEIGHTS_FILE = Path(__file__).with_name("ranking.json")
+
+
+@dataclass(frozen=True)
+class QueryTerms:
+    """Os termos de uma pergunta e quanto cada um pesa.
+
+    Atributos:
+        weights: termo -> parte do peso (o IDF) da pergunta; somam 1 (vazio se só há palavras
+            vazias).
+        total: a soma dos IDF, em nats.
+        pairs: par de radicais vizinhos -> parte do peso dos pares; somam 1.
+    """
+
+    weights: Mapping[str, float]
+    total: float
+    pairs: Mapping[tuple[str, str], float]
+
+
+def read_query(query: str, idf: Mapping[str, float]) -> QueryTerms:
+    """Os termos de ``query``; ``idf`` dá o peso de cada termo dela."""
+    found = words(query)
+    own = dict.fromkeys(term for term in map(term_of, found) if term)
+    total = sum(idf[term] for term in own)
+    weights = {term: idf[term] / total for term in own} if total > 0 else {}
+    floor = _STOP_PAIR_WEIGHT / max(len(weights), 1)
+    pairs: dict[tuple[str, str], float] = {}
+    for first, second in zip(found, found[1:]):
+        if is_stop_word(first) and is_stop_word(second):
+            continue
+        mass = sum(weights.get(term_of(word), 0.0) or floor for word in (first, second))
+        pairs[stem(first), stem(second)] = mass
+    mass = sum(pairs.values())
+    return QueryTerms(weights, total, {pair: value / mass for pair, value in pairs.items()})
+
+
+@dataclass(frozen=True)
+class _ReadText:
+    """Um trecho relido: os termos de cada frase e os pares de radicais vizinhos."""
+
+    sentences: tuple[frozenset[str], ...]
+    pairs: frozenset[tuple[str, str]]
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> _ReadText:
+    sentences: list[frozenset[str]] = []
+    pairs: set[tuple[str, str]] = set()
+    for sentence in _SENTENCE_END.split(text):
+        found = words(sentence)
+        sentences.append(frozenset(term for term in map(term_of, found) if term))
+        stems = [stem(word) for word in found]
+        pairs.update(zip(stems, stems[1:]))
+    return _ReadText(tuple(sentences), frozenset(pairs))
+
+
+def text_features(query: QueryTerms, head: str, text: str) -> tuple[float, float, float, float]:
+    """(melhor frase, cobertura, pares, cabeçalho) de um trecho.
+
+    Args:
+        head: o título e a seção dele; contam como parte de cada frase.
+    """
+    read, above = _read(text), _read(head)
+    title = frozenset().union(*above.sentences)
+    weights = query.weights
+    in_head = sum(value for term, value in weights.items() if term in title)
+    best = max(
+        sum(value for term, value in weights.items() if term in sentence or term in title)
+        for sentence in read.sentences
+    )
+    everywhere = title.union(*read.sentences)
+    coverage = sum(value for term, value in weights.items() if term in everywhere)
+    pairs = sum(
+        value for pair, value in query.pairs.items() if pair in read.pairs or pair in above.pairs
+    )
+    return best, coverage, pairs, in_head
+
+
+def candidate_features(
+    query: QueryTerms,
+    texts: Sequence[tuple[str, str]],
+    lexical: np.ndarray,
+    dense: np.ndarray | None,
+) -> np.ndarray:
+    """As medidas de cada candidato, na ordem de ``FEATURES``.
+
+    Args:
+        texts: (cabeçalho, trecho) de cada um. lexical: *Shape:* [K], o BM25.
+        dense: *Shape:* [K], o cosseno; ``None`` onde não há vetores (conta 0 em todos).
+
+    Returns:
+        *Shape:* [K, 6] float32.
+    """
+    import numpy as np
+
+    rows = np.zeros((len(texts), len(FEATURES)), dtype=np.float32)
+    rows[:, 0] = lexical / query.total if query.total > 0 else 0.0  # tf satura em 1
+    if dense is not None:
+        rows[:, 1] = dense
+    for row, (head, text) in zip(rows, texts):
+        row[2:] = text_features(query, head, text)
+    return rows
+
+
+@lru_cache(maxsize=1)
+def _learned() -> dict[str, list[float]]:
+    values: dict[str, list[float]] = json.loads(_WEIGHTS_FILE.read_text(encoding="utf-8"))
+    return values
+
+
+def weights_of(name: str) -> np.ndarray:
+    """Os pesos aprendidos de nome ``name``: [F] float32."""
+    import numpy as np
+
+    return np.array(_learned()[name], dtype=np.float32)
+
+
+def rank_scores(features: np.ndarray, with_vectors: bool) -> np.ndarray:
+    """A nota de cada candidato: [K, 6] -> [K] float32; maior é melhor."""
+    scores: np.ndarray = features @ weights_of("rank_hybrid" if with_vectors else "rank_lexical")
+    return scores
+
+
+def relevances(features: np.ndarray, with_vectors: bool) -> np.ndarray:
+    """A chance de cada candidato responder à pergunta: [K, 6] -> [K] float32, de 0 a 1.
+
+    É uma regressão logística, aprendida com perguntas cuja passagem está no índice e perguntas cuja
+    passagem foi retirada dele.
+    """
+    import numpy as np
+
+    weights = weights_of("relevance_hybrid" if with_vectors else "relevance_lexical")
+    logits = features @ weights[:-1] + weights[-1]  # o último é o termo constante
+    return (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+
+def relevance_threshold(with_vectors: bool) -> float:
+    """A relevância a partir da qual se diz que os documentos respondem."""
+    return float(weights_of("threshold_hybrid" if with_vectors else "threshold_lexical")[0])
