@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check bench bench-quick install install-dev clean
+.PHONY: demo test test-legs check bench bench-quick install install-dev clean
 
 $(VENV)/.installed: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Não encontrei $(PYTHON). Instale o Python 3.11 ou rode: make PYTHON=python3 ..."; exit 2; }
@@ -27,6 +27,14 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	PYTEST_ADDOPTS="--cov=src --cov-report=term:skip-covered --cov-fail-under=90" $(BIN)/python main.py test
 
+# A busca sem as bibliotecas opcionais; a rede já está cortada em todos os testes.
+test-legs: $(VENV)/.installed-dev
+	for missing in faiss sentence_transformers; do \
+		LUNA_TEST_WITHOUT=$$missing $(BIN)/python -m pytest -q tests/test_rag.py \
+			tests/test_retrieval_search.py tests/test_retrieval_backend.py \
+			tests/test_retrieval_storage.py tests/test_grounding.py || exit 1; \
+	done
+
 check: $(VENV)/.installed-dev
 	$(BIN)/black --check --quiet main.py src tests benchmarks scripts
 	$(BIN)/isort --check-only --quiet main.py src tests benchmarks scripts
@@ -45,6 +53,7 @@ bench: bench-quick
 	$(BIN)/python benchmarks/emotion.py --quick
 	$(BIN)/python benchmarks/proactivity.py --quick
 	$(BIN)/python benchmarks/chat.py --quick
+	$(BIN)/python benchmarks/retrieval.py --quick
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .hypothesis .import_linter_cache

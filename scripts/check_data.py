@@ -64,6 +64,7 @@ MIN_DOCUMENTS, MIN_QUESTIONS, MIN_OFF_TOPIC, MIN_DEMO = 40, 200, 80, 40
 MIN_EMOTIONS, MIN_MESSAGES, MIN_AUGMENT, MIN_CONVERSATIONS = 240, 400, 200, 60
 MIN_NEAR_TOPIC = 12  # perguntas fora cujo assunto os documentos tratam; e tantas outras que não
 MIN_HARD = 8  # neutras difíceis de cada tipo, em cada parte
+MIN_SEARCH_TRAINING = 300
 MIN_KEPT = 80  # frases para aumento com cada coisa a preservar
 REPEATED_REPLY_WORDS = 6  # respostas mais curtas ("De nada!") podem se repetir
 PARAPHRASE_SHARE = (0.45, 0.55)
@@ -446,6 +447,30 @@ def stands_alone(term: str, text: str) -> bool:
     return re.search(pattern, text) is not None
 
 
+def check_search_training(data: Data) -> list[Check]:
+    """As perguntas que treinam a busca: cada uma tem a sua frase, e nenhuma é das que a medem."""
+    records = data.sets["busca_treino"]
+    asked = [question for record in records for question in record["perguntas"]]
+    texts = [q["pergunta"] for q in asked] + [text for r in records for text in r["fora"]]
+    measured = {plain_words(r["pergunta"]) for r in data.sets["perguntas"]}
+    measured |= {plain_words(r["pergunta"]) for r in data.sets["perguntas_fora"]}
+    problems = [
+        f"{record.where}: frase {question['frase']} não existe"
+        for record in records
+        for question in record["perguntas"]
+        if question["frase"] >= len(record["frases"])
+    ]
+    problems += [f"é das que medem: {text!r}" for text in texts if plain_words(text) in measured]
+    problems += [f"repetida: {text!r}" for text, count in Counter(texts).items() if count > 1]
+    own = [Document(" ".join(r["frases"]), r.where) for r in records]
+    documents = [d for d in data.train if Path(d.file).parent.name == "documentos"]
+    return [
+        at_least("perguntas que treinam a busca", len(asked), MIN_SEARCH_TRAINING),
+        none_of("problemas nas perguntas que treinam a busca", problems),
+        none_of("documentos da busca dos dois lados", crossing(own, documents)),
+    ]
+
+
 def check_conversations(data: Data) -> list[Check]:
     """As conversas de avaliação: quantas, de cada persona, e nenhum id repetido."""
     records = data.sets["conversas"]
@@ -472,6 +497,7 @@ CHECKS: tuple[Callable[[Data], list[Check]], ...] = (
     check_demo,
     check_labels,
     check_augmentation,
+    check_search_training,
     check_conversations,
 )
 

@@ -24,6 +24,7 @@ EMOTION_LABELS = (*EMOTIONS, NEUTRAL)
 PATTERNS = ("indecisao", "ajuda", "informacao", "frustracao", "clarificacao", NEUTRAL)
 HARD_KINDS = ("negacao", "citacao", "relato", "sentido")
 QUESTION_KINDS = ("literal", "parafrase")
+ASKED_KINDS = ("indireta", "coloquial", "literal")
 KEPT_KINDS = ("negacao", "numeros", "nomes")
 MIN_CLASS_SHARE = 0.7  # da parte que a classe teria se todas fossem iguais
 SHOWN_CLASSES = 8  # com mais classes que isto, a tabela mostra só a menor e a maior
@@ -71,6 +72,18 @@ class Flag:
     def problems(self, value: Any, path: str = "") -> Iterator[str]:
         """Acusa o que não é um dos dois."""
         if not isinstance(value, bool):
+            yield wrong(self, value, path)
+
+
+@dataclass(frozen=True)
+class Index:
+    """Um inteiro de 0 em diante."""
+
+    expected: str = "um inteiro de 0 em diante"
+
+    def problems(self, value: Any, path: str = "") -> Iterator[str]:
+        """Acusa o que não é um inteiro, ou é negativo."""
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             yield wrong(self, value, path)
 
 
@@ -150,6 +163,8 @@ TURN = Fields(
     }
 )
 
+ASKED = Fields({"pergunta": TEXT, "frase": Index(), "tipo": Text(ASKED_KINDS)})
+
 #: nome do conjunto -> (arquivo, o que cada linha tem de ser)
 SETS: dict[str, tuple[str, Fields]] = {
     "perguntas": (
@@ -180,6 +195,17 @@ SETS: dict[str, tuple[str, Fields]] = {
     "proatividade_treino": ("eval/proatividade_treino.jsonl", PATTERN),
     "proatividade_dev": ("eval/proatividade_dev.jsonl", PATTERN),
     "proatividade_teste": ("eval/proatividade_teste.jsonl", PATTERN),
+    "busca_treino": (
+        "eval/busca_treino.jsonl",
+        Fields(
+            {
+                "titulo": TEXT,
+                "frases": ListOf(TEXT, 2),
+                "perguntas": ListOf(ASKED, 1),
+                "fora": ListOf(TEXT),
+            }
+        ),
+    ),
     "aumento": ("eval/aumento.jsonl", Fields({"texto": TEXT, "preservar": KEPT})),
     "conversas": (
         "eval/conversas.jsonl",

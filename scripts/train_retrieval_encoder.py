@@ -30,7 +30,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ PIECES = 22_000  # do vocabulário que ficam: com elas, o arquivo tem menos de 2
 DOCUMENTS_FILE = "data/eval/busca_treino.jsonl"
 RANK, ALPHA = 8, 16.0
 TEMPERATURE = 0.02
+ABSOLUTE_WEIGHT, MARGIN = 1.0, 0.03  # da comparação entre perguntas diferentes
 BATCH, MAX_TOKENS, LEARNING_RATE, WARMUP_STEPS = 16, 192, 2e-4, 20
 HARD_NEGATIVES = 8  # entre quantas se sorteia a difícil de cada pergunta
 HELD_OUT_EVERY = 5
@@ -326,12 +327,14 @@ class Batch:
     """Perguntas, textos a comparar com todas elas, e o certo de cada uma.
 
     ``also[q]`` são os outros textos que também respondem à pergunta q: não contam como errados.
+    ``outside`` são perguntas que nenhum texto do lote responde.
     """
 
     questions: list[str]
     texts: list[str]
     right: list[int]
     also: list[set[int]]
+    outside: list[str] = field(default_factory=list)
 
 
 def pair_batches(encoder: LunaEncoder, folder: Path, draw: random.Random) -> list[Batch]:
@@ -410,13 +413,13 @@ def document_batches(path: Path, draw: random.Random) -> list[Batch]:
     for found in rounds:
         for chosen in _groups(draw.sample(range(len(found)), len(found))):
             picked = [found[row] for row in chosen]
-            batches.append(_sentence_batch(picked, draw.random() < 0.5))
+            batches.append(_sentence_batch(picked, draw))
             batches.append(_chunk_batch(picked, draw))
     return batches
 
 
-def _sentence_batch(picked: Sequence[tuple[Any, Any]], with_previous: bool) -> Batch:
-    batch = Batch([], [], [], [])
+def _sentence_batch(picked: Sequence[tuple[Any, Any]], draw: random.Random) -> Batch:
+    batch, with_previous = Batch([], [], [], []), draw.random() < 0.5
     for item, asked in picked:
         first, sentences = len(batch.texts), item["frases"]
         for place, sentence in enumerate(sentences):
@@ -424,6 +427,7 @@ def _sentence_batch(picked: Sequence[tuple[Any, Any]], with_previous: bool) -> B
             batch.texts.append(f"{item['titulo']}: {before}{sentence}")
         right = first + asked["frase"]
         batch.questions.append(asked["pergunta"])
+        batch.outside.append(draw.choice(item["fora"]))
         batch.right.append(right)
         follows = with_previous and asked["frase"] + 1 < len(sentences)
         batch.also.append({right + 1} if follows else set())
@@ -437,6 +441,7 @@ def _chunk_batch(picked: Sequence[tuple[Any, Any]], draw: random.Random) -> Batc
         for start in range(0, len(sentences), size):
             batch.texts.append(f"{item['titulo']}\n{' '.join(sentences[start : start + size])}")
         batch.questions.append(asked["pergunta"])
+        batch.outside.append(draw.choice(item["fora"]))
         batch.right.append(first + asked["frase"] // size)
         batch.also.append(set())
     return batch
@@ -461,16 +466,29 @@ def tune(model: Tuned, batches: Sequence[Batch]) -> None:
 
 
 def batch_loss(model: Tuned, batch: Batch) -> torch.Tensor:
-    """InfoNCE (van den Oord e outros, 2018): o certo contra todos os outros do lote."""
+    """InfoNCE (van den Oord e outros, 2018), mais a comparação entre perguntas.
+
+    A primeira põe o certo na frente dos outros textos do lote, para cada pergunta. A segunda põe o
+    cosseno do certo de qualquer pergunta acima do melhor errado de qualquer outra, também das que
+    nada responde: é o que separa o que os documentos respondem do que não respondem.
+    """
     model.merge()
-    asked = model.vectors([PREFIXES["query"] + text for text in batch.questions])
+    queries = [PREFIXES["query"] + text for text in (*batch.questions, *batch.outside)]
+    asked = model.vectors(queries)
     found = model.vectors([PREFIXES["passage"] + text for text in batch.texts])
-    scores = asked @ found.T / TEMPERATURE  # [B, C]
+    cosine = asked @ found.T  # [B + F, C]
+    scores = cosine[: len(batch.questions)] / TEMPERATURE
     ignored = torch.zeros(scores.shape, dtype=torch.bool)
     for row, (right, also) in enumerate(zip(batch.right, batch.also)):
         ignored[row, sorted(also - {right})] = True
     target = torch.tensor(batch.right)
-    return torch.nn.functional.cross_entropy(scores.masked_fill(ignored, -1e9), target)
+    contrast = torch.nn.functional.cross_entropy(scores.masked_fill(ignored, -1e9), target)
+    rows = torch.arange(len(target))
+    wrong = cosine.clone()
+    wrong[rows, target] = -1.0
+    wrong[: len(target)] = wrong[: len(target)].masked_fill(ignored, -1.0)
+    gap = wrong.max(dim=1).values[None, :] - cosine[rows, target][:, None]  # [B, B + F]
+    return contrast + ABSOLUTE_WEIGHT * torch.nn.functional.softplus(gap / MARGIN).mean()
 
 
 # --- A pasta -------------------------------------------------------------------------------------
@@ -532,7 +550,8 @@ def main() -> None:
     model = Tuned(encoder, args.seed, args.start)
     batches: list[Batch] = []
     if args.pairs:
-        batches += pair_batches(encoder, args.pairs, draw)
+        if not args.documents:
+            batches += pair_batches(encoder, args.pairs, draw)
         batches += pair_sentence_batches(args.pairs, draw)
     for _ in range(args.epochs if args.documents else 0):
         batches += document_batches(args.documents, draw)

@@ -22,6 +22,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,12 @@ from src.config.config import Config  # noqa: E402
 from src.evaluation.answers import has_term  # noqa: E402
 from src.models.rag_retriever import UNUSED, RAGRetriever  # noqa: E402
 from src.retrieval.chunking import chunk_document  # noqa: E402
-from src.retrieval.quoting import candidate_sentences, sentence_features  # noqa: E402
+from src.retrieval.encoder import LunaEncoder  # noqa: E402
+from src.retrieval.quoting import (  # noqa: E402
+    answer_features,
+    candidate_sentences,
+    sentence_features,
+)
 from src.retrieval.ranking import FEATURES, _learned  # noqa: E402
 from src.retrieval.search import read_candidates  # noqa: E402
 from src.retrieval.types import Block, Chunk, DocumentRecord, SourceDocument  # noqa: E402
@@ -46,7 +52,7 @@ logger = logging.getLogger("train_retrieval_ranking")
 
 OUT = ROOT / "src" / "retrieval" / "ranking.json"
 PENALTY = 1e-3  # do quadrado dos pesos, nos softmax
-DECLINED = 0.95  # das perguntas de fora, a parte que o limiar recusa
+DECLINED = 0.85  # das perguntas de fora, a parte que o limiar recusa
 DENSE = FEATURES.index("dense")
 PASSAGES_READ = Config().rag.top_k  # de que a citação sai
 
@@ -109,9 +115,33 @@ def read_documents(path: Path) -> Collection:
 # --- As medidas ----------------------------------------------------------------------------------
 
 
+class RememberingEncoder:
+    """Um codificador que não lê o mesmo texto duas vezes: as perguntas repetem as frases."""
+
+    def __init__(self, encoder: Any) -> None:
+        self.encoder, self.identity, self.dimension = encoder, encoder.identity, encoder.dimension
+        self.known: dict[tuple[str, str], np.ndarray] = {}
+
+    def encode(self, texts: Sequence[str], kind: str = "passage") -> np.ndarray:
+        """Ver ``Encoder``."""
+        missing = [t for t in dict.fromkeys(texts) if (kind, t) not in self.known]
+        if missing:
+            found = self.encoder.encode(missing, kind)
+            self.known.update({(kind, text): row for text, row in zip(missing, found)})
+        return np.stack([self.known[kind, text] for text in texts])
+
+
+@lru_cache(maxsize=1)
+def shipped() -> RememberingEncoder:
+    """O codificador que vem junto, aberto uma vez."""
+    return RememberingEncoder(LunaEncoder())
+
+
 def index_of(chunks: Sequence[Chunk], model: str | None) -> RAGRetriever:
     """Um índice destes trechos."""
     retriever = RAGRetriever(sentence_transformer_model=model)
+    if model is None:
+        retriever._encoder = shipped()
     files: dict[str, list[Chunk]] = {}
     for chunk in chunks:
         files.setdefault(chunk.file, []).append(chunk)
@@ -169,6 +199,34 @@ def relevance_rows(
         found = read_candidates(retriever.backend, _encoder(retriever), text, 10)
         rows.append(found.features[np.argmax(found.features @ weights)])
         labels.append(0)
+    return np.array(rows), np.array(labels)
+
+
+def answer_rows(retriever: RAGRetriever, collection: Collection) -> tuple[np.ndarray, np.ndarray]:
+    """(medidas da resposta inteira [N, 4], se os documentos respondem [N]).
+
+    Positivas, as perguntas, quando a passagem certa foi achada; negativas, as mesmas sem o artigo,
+    e as de fora.
+    """
+    group_of = {name: q.group for q in collection.questions for name in q.chunks}
+    rows, labels = [], []
+
+    def add(text: str, passages: Sequence[Any], label: int) -> None:
+        if passages:
+            sentences = candidate_sentences(passages)
+            idf, encoder = retriever.backend.idf, _encoder(retriever)
+            found = sentence_features(text, passages, sentences, encoder, idf)
+            rows.append(answer_features(passages, found))
+            labels.append(label)
+
+    for question in collection.questions:
+        passages = retriever.retrieve(question.text, 20)
+        if any(p.chunk_id in question.chunks for p in passages[:PASSAGES_READ]):
+            add(question.text, passages[:PASSAGES_READ], 1)
+        others = [p for p in passages if group_of.get(p.chunk_id) != question.group]
+        add(question.text, others[:PASSAGES_READ], 0)
+    for text in collection.outside:
+        add(text, retriever.retrieve(text, PASSAGES_READ), 0)
     return np.array(rows), np.array(labels)
 
 
@@ -274,6 +332,14 @@ def learn(collections: Sequence[Collection], model: str | None) -> dict[str, lis
         groups.right += own.right
     weights = fit_softmax(groups, [1, 2] if model else [])
     keep("quote", weights)
+    parts = [answer_rows(retriever, collection) for retriever, collection in built]
+    rows, labels = (np.concatenate(part) for part in zip(*parts))
+    if model:  # sem vetores, a cobertura só repete o que a relevância já diz
+        rows[:, 1:] = 0
+    answer, threshold = fit_relevance(rows, labels)
+    keep("answer", answer)
+    keep("answer_threshold", np.array([threshold]))
+    logger.info("resposta: %s; limiar %.3f", answer.round(2), threshold)
     logger.info("citação: %s; certa em %.3f", weights.round(2), first_right(groups, weights))
     return found
 

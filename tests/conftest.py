@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 
 os.environ.update(
     HF_HUB_OFFLINE="1",
@@ -14,6 +15,8 @@ os.environ.update(
     OMP_WAIT_POLICY="PASSIVE",
 )
 os.environ.pop("LUNA_HOME", None)
+for missing in filter(None, os.environ.get("LUNA_TEST_WITHOUT", "").split(",")):
+    sys.modules[missing] = None  # type: ignore[assignment]  # como se não estivesse instalada
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

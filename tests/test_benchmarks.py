@@ -19,6 +19,7 @@ PROGRAMS = [
     "personas.py",
     "presets.py",
     "proactivity.py",
+    "retrieval.py",
     "sampling.py",
     "tokenizer.py",
     "train_memory.py",

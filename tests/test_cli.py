@@ -32,6 +32,8 @@ COMMANDS = [
     "train",
     "chat",
     "sessions",
+    "index",
+    "search",
     "evaluate",
     "benchmark",
     "demo",
@@ -490,7 +492,7 @@ def test_a_question_from_stdin_is_read_in_any_usual_encoding(
 
     def remember(self, prompt, history=None, on_text=None):
         questions.append(prompt)
-        self.last = SimpleNamespace(tokens=1)
+        self.last = SimpleNamespace(tokens=1, sources=(), quoted=False, declined=False)
         return "sim"
 
     monkeypatch.setattr("src.chat.luna_chat.LunaChat.generate_response", remember)

@@ -212,10 +212,20 @@ def test_require_names_the_close_ones_and_how_to_create(store: ModelStore, luna:
 
 
 def test_a_folder_without_config_is_not_a_model(store: ModelStore) -> None:
-    (store.models_dir / "X" / "retriever").mkdir(parents=True)
+    (store.models_dir / "X" / "tokenizer").mkdir(parents=True)
     with pytest.raises(ModelNotFoundError, match="sem config.json.*nenhum"):
         store.require("X")
     assert store.check_free("X") == store.models_dir / "X"
+
+
+def test_a_folder_with_only_documents_is_told_apart_and_can_be_removed(store: ModelStore) -> None:
+    (store.models_dir / "X" / "retriever").mkdir(parents=True)
+    assert store.documents_only() == ["X"] and store.names() == []
+    with pytest.raises(ModelNotFoundError, match="só tem documentos"):
+        store.require("X")
+    assert store.check_free("X") == store.models_dir / "X"
+    store.remove("X")
+    assert store.documents_only() == []
 
 
 def test_check_free_refuses_an_existing_model_unless_forced(store: ModelStore, luna: Path) -> None:

@@ -226,7 +226,7 @@ def test_a_sentence_that_stands_out_is_quoted_alone():
     assert found.text == "A multa por atraso é de dez reais." and found.passage is passage
 
 
-def test_when_none_stands_out_at_most_three_are_quoted_in_the_order_of_the_text():
+def test_when_none_stands_out_a_few_are_quoted_in_the_order_of_the_text():
     text = "Um gato mia. Um cão late. Um pato nada. Um sapo pula. Um boi muge. Um galo canta."
 
     found = quote("Onde fica o prédio da prefeitura?", FakePassage(text))
@@ -256,8 +256,16 @@ def test_a_question_about_quantity_prefers_the_sentence_with_a_number():
 
 def test_found_depends_on_the_threshold():
     passage = FakePassage("A multa é de dez reais.", relevance=0.6)
+    relevance = quote("multa", passage).relevance
 
-    assert quote("multa", passage).found and not quote("multa", passage, threshold=0.7).found
+    assert quote("multa", passage, threshold=relevance - 0.01).found
+    assert not quote("multa", passage, threshold=relevance + 0.01).found
+
+
+def test_passages_that_seem_to_answer_make_the_answer_more_likely():
+    weak, strong = (FakePassage("A multa é de dez reais.", relevance=r) for r in (0.1, 0.9))
+
+    assert quote("multa", weak).relevance < quote("multa", strong).relevance
 
 
 def test_the_question_words_are_split_as_the_index_splits_them():

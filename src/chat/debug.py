@@ -20,7 +20,7 @@ def describe_answer(chat: LunaChat) -> Iterator[str]:
     reasons = ", ".join(f"'{item.text}'" for item in last.emotion.evidence)
     found = f" ({'; '.join(scores)}; por {reasons})" if reasons else ""
     yield f"[emoção] {last.emotion.dominant}{found}"
-    if last.quoted or last.declined:
+    if not last.prompt_tokens:  # uma resposta pronta
         found = decimal(max((s.passage.relevance for s in last.sources), default=0.0), 2)
         yield f"[documentos] relevância {found}; o modelo não foi chamado"
         return

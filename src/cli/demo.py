@@ -1,7 +1,8 @@
 """``demo``: do zero a um modelo que responde, em poucos minutos e sem rede.
 
 Cria um modelo ``nano`` com os dados que vêm junto, treina em duas etapas, mede e faz perguntas.
-Tudo o que aparece na última tela foi medido ali, na hora.
+Depois indexa os documentos que vêm junto e responde sobre eles, citando. Tudo o que aparece na
+última tela foi medido ali, na hora.
 
 A primeira etapa passa por todos os textos e ensina um pouco de português. A segunda insiste nas
 conversas curtas, com um quarto do resto para não esquecer: o modelo decora respostas, que é o que
@@ -14,13 +15,14 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from src.cli.runner import bundled_data, quiet_libraries, read_texts, say
 from src.config.config import Config
 from src.config.personas import get_persona
-from src.evaluation.answers import CRITERION, acceptable
+from src.evaluation.answers import CRITERION, acceptable, has_term
 from src.utils.documents import Document
 from src.utils.numbers import decimal
 
@@ -29,6 +31,8 @@ DEMO_SIZE = "nano"
 TEXT_EPOCHS, DIALOGUE_EPOCHS = 6.0, 20.0  # as passadas de cada etapa
 BATCH_SIZE = 4  # menor que o do nano: mais atualizações por minuto (docs/LOG.md)
 SHORT_CHARACTERS = 350  # até aqui uma conversa é curta
+DOCUMENT_QUESTIONS = (0, 2, 40, 75, 110, 143, 180, 221)  # as de perguntas.jsonl que se mostram
+OUTSIDE_QUESTIONS = (0, 47)  # e as de perguntas_fora.jsonl
 REPLAY_EVERY = 4  # de cada tantos dos outros textos, um volta na segunda etapa
 
 
@@ -36,18 +40,20 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     """Roda a demonstração inteira e imprime a última tela em stdout."""
     started = time.perf_counter()
     quiet_libraries()
-    say(args, "[1/4] Criando um modelo pequeno com os dados de exemplo")
+    say(args, "[1/5] Criando um modelo pequeno com os dados de exemplo")
     create_model(args, config)
     say(
         args,
-        f"[2/4] Treinando ({TEXT_EPOCHS:.0f} passadas por tudo e {DIALOGUE_EPOCHS:.0f} pelas "
+        f"[2/5] Treinando ({TEXT_EPOCHS:.0f} passadas por tudo e {DIALOGUE_EPOCHS:.0f} pelas "
         "conversas curtas; alguns minutos)",
     )
     with contextlib.redirect_stdout(sys.stderr):  # o transformers e o wandb escrevem em stdout
         first, summary, baseline = train_and_measure(args, config)
-    say(args, "[3/4] Fazendo as perguntas de exemplo")
+    say(args, "[3/5] Fazendo as perguntas de exemplo")
     answers = ask(config, read_questions(bundled_data() / "valid" / "perguntas_demo.jsonl"))
-    say(args, "[4/4] Pronto")
+    say(args, "[4/5] Indexando os documentos de exemplo e perguntando sobre eles")
+    documents = ask_documents(args, config)
+    say(args, "[5/5] Pronto")
     result = {
         "model": DEMO_NAME,
         "seconds": round(time.perf_counter() - started, 1),
@@ -62,6 +68,7 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
         "criterion": CRITERION,
         "acceptable": sum(item["acceptable"] for item in answers),
         "answers": answers,
+        "documents": documents,
         "trust": summary.trust,
     }
     if not args.json:
@@ -140,6 +147,91 @@ def ask(config: Config, questions: list[dict[str, Any]]) -> list[dict[str, Any]]
     return answers
 
 
+def ask_documents(args: argparse.Namespace, config: Config) -> dict[str, Any]:
+    """Indexa ``data/train/documentos``, mostra algumas respostas e mede todas as perguntas.
+
+    Returns:
+        As respostas mostradas e a parte das citações que contém o fato, por tipo de pergunta, e das
+        perguntas de fora que são recusadas.
+    """
+    from src.cli import index
+
+    options = {"model": DEMO_NAME, "docs": [str(bundled_data() / "train" / "documentos")]}
+    common = {"update": True, "remove": None, "stats": False, "max_file_mb": None}
+    shared = {"quiet": args.quiet, "json": args.json}
+    report = index.run(argparse.Namespace(**options, **common, **shared), config)
+    valid = bundled_data() / "valid"
+    inside = read_questions(valid / "perguntas.jsonl")
+    outside = read_questions(valid / "perguntas_fora.jsonl")
+    shown = [inside[i] for i in DOCUMENT_QUESTIONS] + [outside[i] for i in OUTSIDE_QUESTIONS]
+    return {
+        "documents": report["stats"]["documents"],
+        "chunks": report["stats"]["chunks"],
+        "index_seconds": report["seconds"],
+        "answers": [answer_from_documents(config, item) for item in shown],
+        "measured": measure_documents(config, inside, outside),
+    }
+
+
+def answer_from_documents(config: Config, item: dict[str, Any]) -> dict[str, Any]:
+    """A resposta do chat a uma pergunta, com as fontes."""
+    chat = _document_chat(config)
+    answer = chat.generate_response(item["pergunta"])
+    assert chat.last is not None
+    expected = item.get("resposta")  # as de fora não têm
+    good = has_term(answer, expected) if expected else chat.last.declined
+    sources = [] if chat.last.declined else [source.name for source in chat.last.sources]
+    return {"question": item["pergunta"], "answer": answer, "sources": sources, "right": good}
+
+
+@lru_cache(maxsize=1)
+def _document_chat(config: Config) -> Any:
+    from src.chat.luna_chat import LunaChat
+
+    return LunaChat(DEMO_NAME, config)
+
+
+def measure_documents(
+    config: Config, inside: list[dict[str, Any]], outside: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Quanto as citações acertam em todas as perguntas que vêm junto."""
+    retriever = _document_chat(config).grounding.retriever
+    right: dict[str, list[bool]] = {}
+    for item in inside:
+        quote = retriever.answer(item["pergunta"])
+        found = quote.found and has_term(quote.text, item["resposta"])
+        right.setdefault(item["tipo"], []).append(found)
+    declined = [not retriever.answer(item["pergunta"]).found for item in outside]
+    return {
+        "right": {kind: sum(each) for kind, each in right.items()},
+        "asked": {kind: len(each) for kind, each in right.items()},
+        "declined": sum(declined),
+        "outside": len(declined),
+    }
+
+
+def document_lines(found: dict[str, Any]) -> list[str]:
+    """O que a última tela diz dos documentos."""
+    lines = ["", "=== Perguntas sobre os documentos, respondidas com citação ===", ""]
+    for item in found["answers"]:
+        mark = "+" if item["right"] else "-"
+        lines += [f"{mark} Você: {item['question']}", f"  Luna: {item['answer']}"]
+        lines += [f"  Fontes: {'; '.join(item['sources'])}"] if item["sources"] else []
+    measured = found["measured"]
+    kinds = {"literal": "com as palavras do texto", "parafrase": "com outras palavras"}
+    lines += [
+        "",
+        f"{found['documents']} documentos, {found['chunks']} trechos. Citação com o fato:",
+    ]
+    for kind, right in measured["right"].items():
+        lines.append(f"  {kinds.get(kind, kind)}: {right} de {measured['asked'][kind]}")
+    lines.append(
+        f"  recusadas, das que nenhum documento responde: {measured['declined']} de "
+        f"{measured['outside']}"
+    )
+    return lines
+
+
 def screen(result: dict[str, Any]) -> str:
     """A última tela."""
     bpb = result["bits_per_byte"]
@@ -158,6 +250,7 @@ def screen(result: dict[str, Any]) -> str:
     lines += ["", f"Respostas aceitáveis (+): {count} de {total}.", result["criterion"], ""]
     lines += ["=== Bits por byte em texto que ele não leu (menos é melhor) ===", ""]
     lines += [f"  {name:<26}{decimal(value):>8}" for name, value in rows]
+    lines += document_lines(result["documents"])
     lines += [
         "",
         f"Medido em {result['tokens']} tokens de data/valid; tudo em {result['seconds']:.0f} s.",

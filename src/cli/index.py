@@ -39,9 +39,8 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     try:
         with index_lock(folder, on_wait=lambda: say(args, wait)):
             return change(args, config, folder, store)
-    except BaseException:
+    finally:
         remove_if_empty(folder.parent)
-        raise
 
 
 def remove_if_empty(folder: Path) -> None:
@@ -82,7 +81,8 @@ def change(
         for line in report.lines():
             show = say if report.exit_code == 0 else _always
             show(args, line)
-    retriever.save(folder)
+    if len(retriever) or result["exit_code"] == 0:
+        retriever.save(folder)
     result |= {"stats": retriever.stats(), "seconds": round(time.perf_counter() - started, 2)}
     stats = result["stats"]
     say(
@@ -142,7 +142,9 @@ def find_document(name: str, known: list[str]) -> str:
     same = [item for item in known if Path(item).name == name or Path(item) == Path(name)]
     if len(same) == 1:
         return same[0]
-    close = same or difflib.get_close_matches(name, known, 3, cutoff=0.4)
+    short = {Path(item).name: item for item in known}
+    found = difflib.get_close_matches(Path(name).name, short, 3)
+    close = same or [short[item] for item in found]
     hint = f" Você quis dizer {' ou '.join(map(repr, close))}?" if close else ""
     raise UsageError(f"--remove '{name}': não está no índice.{hint} --stats mostra o que há.")
 

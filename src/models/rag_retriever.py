@@ -17,7 +17,7 @@ from src.retrieval.encoders import Encoder, open_encoder
 from src.retrieval.index_files import IndexManifest
 from src.retrieval.ingest import Ingestion, IngestReport, documents_from_texts, ingest
 from src.retrieval.local_backend import LocalBackend
-from src.retrieval.quoting import Quote, best_quote
+from src.retrieval.quoting import Quote, answer_threshold, best_quote
 from src.retrieval.ranking import relevance_threshold
 from src.retrieval.reach import pattern_list
 from src.retrieval.search import Filters, Found, search
@@ -399,11 +399,13 @@ class RAGRetriever:
             passages = self.retrieve(query, self.settings.top_k)
         if not passages:
             return None
-        return best_quote(query, passages, self._query_encoder(), self.backend.idf, self.threshold)
+        encoder, chosen = self._query_encoder(), self.settings.min_relevance
+        threshold = answer_threshold(encoder is not None) if chosen is None else chosen
+        return best_quote(query, passages, encoder, self.backend.idf, threshold)
 
     @property
     def threshold(self) -> float:
-        """A relevância a partir da qual se diz que os documentos respondem."""
+        """A relevância a partir da qual se diz que um trecho responde."""
         chosen = self.settings.min_relevance
         return relevance_threshold(self.has_vectors) if chosen is None else chosen
 

@@ -3,7 +3,7 @@
 Cada frase das passagens achadas recebe medidas (``SENTENCE_FEATURES``) que se somam com pesos
 aprendidos (``ranking.json``); um softmax faz delas a chance de cada frase ser a que responde.
 Quando uma frase se destaca, só ela é citada; quando não, as seguintes também, até
-``MAX_SENTENCES``: é melhor mostrar três frases, uma delas certa, do que apostar numa.
+``MAX_SENTENCES``: é melhor mostrar quatro frases, uma delas certa, do que apostar numa.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 #: O que se mede de cada frase.
 SENTENCE_FEATURES = ("rank", "cosine", "context", "coverage", "pairs", "number", "no_number")
-MAX_SENTENCES = 3
-QUOTE_MASS = 0.5  # a chance que as frases citadas têm de somar
+MAX_SENTENCES = 4
+QUOTE_MASS = 0.7  # a chance que as frases citadas têm de somar
 SKIPPED = " […] "  # entre frases que não são vizinhas
 _ASKS_NUMBER = re.compile(
     r"\b(quant[oa]s?|quando|que (ano|dia|horas?|data|idade|s[eé]culo)|valor|pre[cç]o|cust(a|am|ou)|"
@@ -128,9 +128,35 @@ def best_quote(
             break
         chosen.append(index)
         mass += float(chances[index])
-    relevance = max(passage.relevance for passage in passages)
+    relevance = answer_relevance(answer_features(passages, features), encoder is not None)
     parts = _parts([sentences[index] for index in chosen], passages)
     return Quote(parts, relevance, relevance >= threshold)
+
+
+def answer_features(passages: Sequence[Passage], rows: np.ndarray) -> np.ndarray:
+    """O que se mede de todas as frases juntas, para saber se alguma responde: [4] float32.
+
+    O logito da maior relevância das passagens, e o maior valor, entre as frases ``rows`` [S, 7], do
+    cosseno, do cosseno com a frase anterior e da cobertura.
+    """
+    import numpy as np
+
+    best = min(max(max(passage.relevance for passage in passages), 1e-6), 1 - 1e-6)
+    return np.array([np.log(best / (1 - best)), *rows[:, 1:4].max(axis=0)], dtype=np.float32)
+
+
+def answer_relevance(features: np.ndarray, with_vectors: bool) -> float:
+    """A chance, de 0 a 1, de que as passagens respondam: uma regressão logística de [4]."""
+    import numpy as np
+
+    weights = weights_of("answer_hybrid" if with_vectors else "answer_lexical")
+    return float(1 / (1 + np.exp(-(features @ weights[:-1] + weights[-1]))))
+
+
+def answer_threshold(with_vectors: bool) -> float:
+    """A chance a partir da qual se diz que os documentos respondem."""
+    key = "answer_threshold_hybrid" if with_vectors else "answer_threshold_lexical"
+    return float(weights_of(key)[0])
 
 
 def sentence_features(
