@@ -73,7 +73,9 @@ def test_weights_of_a_query_sum_to_one(text):
 
 
 SENTENCES = st.lists(
-    st.lists(st.sampled_from("rio mar barco vela porto de a o que".split()), min_size=1, max_size=6),
+    st.lists(
+        st.sampled_from("rio mar barco vela porto de a o que".split()), min_size=1, max_size=6
+    ),
     min_size=1,
     max_size=4,
 )
