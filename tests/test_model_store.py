@@ -220,6 +220,8 @@ def test_a_folder_without_config_is_not_a_model(store: ModelStore) -> None:
 
 def test_a_folder_with_only_documents_is_told_apart_and_can_be_removed(store: ModelStore) -> None:
     (store.models_dir / "X" / "retriever").mkdir(parents=True)
+    assert store.documents_only() == []  # vazia, não tem documento algum
+    (store.models_dir / "X" / "retriever" / "manifest.json").write_text("{}")
     assert store.documents_only() == ["X"] and store.names() == []
     with pytest.raises(ModelNotFoundError, match="só tem documentos"):
         store.require("X")

@@ -289,7 +289,9 @@ class ModelStore:
             UsageError: o nome não serve.
         """
         folder = self.path(name)
-        return (folder / RETRIEVER_DIR).is_dir() and not (folder / CONFIG_FILE).is_file()
+        retriever = folder / RETRIEVER_DIR
+        indexed = retriever.is_dir() and any(retriever.iterdir())
+        return indexed and not (folder / CONFIG_FILE).is_file()
 
     def list(self) -> Entries:
         """Os modelos, em ordem alfabética, com tamanho, parâmetros e estado.
