@@ -184,20 +184,3 @@ def test_a_question_of_another_dimension_is_refused():
 def test_an_empty_index_answers_nothing():
     assert len(VectorIndex().search(np.ones(8, dtype=np.float32), 5).ids) == 0
     assert VectorIndex().dimension == 0
-
-
-def test_searching_in_pieces_finds_what_searching_whole_finds(monkeypatch):
-    generator = np.random.default_rng(3)
-    matrix = generator.standard_normal((501, 24)).astype(np.float32)
-    whole, pieces = VectorIndex(), VectorIndex()
-    whole.add(matrix)
-    pieces.add(matrix)
-    queries = generator.standard_normal((8, 24)).astype(np.float32)
-    expected = [whole.search(query, 20) for query in queries]
-
-    monkeypatch.setattr("src.retrieval.vectors.PARALLEL_FROM", 100)
-    monkeypatch.setattr("src.retrieval.vectors.FLAT_THREADS", 3)
-    for query, hits in zip(queries, expected):
-        found = pieces.search(query, 20)
-        np.testing.assert_array_equal(found.ids, hits.ids)
-        np.testing.assert_array_equal(found.scores, hits.scores)

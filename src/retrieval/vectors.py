@@ -12,7 +12,6 @@ de ``HNSW_LIMIT``, IVF), que só escolhe os candidatos: a nota de cada um é sem
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,6 @@ logger = logging.getLogger(__name__)
 # HNSW de 210 mil não acabou em 2 minutos
 FLAT_LIMIT = 500_000
 HNSW_LIMIT = 2_000_000  # daqui em diante, montar o grafo demora demais
-FLAT_THREADS, PARALLEL_FROM = 2, 20_000  # com menos vetores, uma thread basta
 HNSW_LINKS = 32  # vizinhos de cada vetor no grafo
 HNSW_BUILD = 80  # candidatos olhados ao montar
 HNSW_SEARCH = 128  # candidatos olhados ao buscar
@@ -157,37 +155,15 @@ class VectorIndex:
         if faiss is not None and allowed > self.flat_limit:
             rows = self._neighbors(faiss).search(vector, 2 * count, mask)
         elif faiss is not None and mask is None:
-            rows = self._flat(faiss, vector, count)
+            _, found = faiss.knn(
+                vector[None], self.matrix, min(count, allowed), metric=faiss.METRIC_INNER_PRODUCT
+            )
+            rows = found[0]
         else:
             scores = self.matrix @ vector
             inside = np.arange(len(self)) if mask is None else np.flatnonzero(mask)
             rows = best_hits(inside, scores[inside], count).ids
         return np.sort(rows[rows >= 0]).astype(np.int64)
-
-    def _flat(self, faiss: Any, vector: np.ndarray, count: int) -> np.ndarray:
-        """Os ``count`` melhores de cada pedaço da matriz, em paralelo: números, sem ordem.
-
-        O FAISS usa uma thread por pergunta, e aqui há uma pergunta só.
-        """
-        import numpy as np
-
-        pieces = FLAT_THREADS if len(self) >= PARALLEL_FROM else 1
-        edges = np.linspace(0, len(self), pieces + 1).astype(int).tolist()
-
-        def search(start: int, end: int) -> np.ndarray:
-            _, found = faiss.knn(
-                vector[None],
-                self.matrix[start:end],
-                min(count, end - start),
-                metric=faiss.METRIC_INNER_PRODUCT,
-            )
-            rows: np.ndarray = found[0] + start
-            return rows
-
-        if pieces == 1:
-            return search(0, len(self))
-        with ThreadPoolExecutor(pieces) as pool:
-            return np.concatenate(list(pool.map(search, edges, edges[1:])))
 
     def _neighbors(self, faiss: Any) -> _Neighbors:
         """O índice aproximado, refeito se não existe ou se já não serve."""
