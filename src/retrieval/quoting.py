@@ -206,11 +206,11 @@ def _sentence_texts(
 
 
 def _parts(chosen: Sequence[Sentence], passages: Sequence[Passage]) -> tuple[QuotePart, ...]:
-    """As frases escolhidas, por passagem e na ordem do texto; a passagem da primeira vem antes."""
+    """As frases escolhidas, por passagem; a mais provável vem antes."""
     order = list(dict.fromkeys(sentence.passage for sentence in chosen))
     parts = []
     for number in order:
-        own = sorted((s for s in chosen if s.passage == number), key=lambda s: s.place)
+        own = [sentence for sentence in chosen if sentence.passage == number]
         text = own[0].text
         for before, after in zip(own, own[1:]):
             text += (" " if after.place == before.place + 1 else SKIPPED) + after.text
