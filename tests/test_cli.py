@@ -343,7 +343,7 @@ def test_models_actions_report_one_json_object_each(trained):
     exported = trained("models", "export", "Lua", "--json").json
     assert exported == {"exported": "Lua", "archive": "Lua.tar.gz"}
     assert trained("models", "remove", "Lua", "--force", "--json").json == {"removed": "Lua"}
-    assert trained("models", "--json").json == {"models": []}
+    assert trained("models", "--json").json == {"models": [], "documents_only": []}
     imported = trained("models", "import", "Lua.tar.gz", "Volta", "--json").json
     assert imported["imported"] == "Volta"
     assert trained("chat", "-p", "Oi", *CONFIG).code == 0

@@ -206,15 +206,15 @@ def sources(session: "TerminalChat", argument: str) -> None:
     if last.declined:
         session.tell("Nenhum trecho responde; o mais próximo é este.")
     for source in chosen:
-        section = f", {source.passage.section}" if source.passage.section else ""
-        chance = round(100 * source.passage.relevance)
-        session.tell(f"[{source.number}] {source.name}{section} (relevância {chance} %)")
+        session.tell(source.heading)
         session.tell(str(source.passage))
 
 
 def documents(session: "TerminalChat", argument: str) -> None:
     """Liga, desliga ou diz se as respostas consultam os documentos."""
     grounding, word = session.chat.grounding, argument.casefold()
+    if word in ON_WORDS:
+        grounding.try_again()
     if not grounding.available:
         reason = grounding.problem or (
             f"Ainda não há documentos. Para indexá-los: python main.py index --model "

@@ -1,11 +1,18 @@
 """``DocumentChat``: a conversa de quem já indexou documentos e ainda não criou um modelo."""
 
+from typing import Any
+
 from src.chat.grounding import Consultation
 from src.chat.luna_chat import ContextUsage, LunaChat
 from src.chat.prompting import Message
+from src.utils.errors import DataError
 
 NO_MODEL = (
     "Ainda não há um modelo aqui, só documentos: respondo a perguntas citando o que eles dizem."
+)
+TURNED_OFF = (
+    "Ainda não há um modelo aqui, e a consulta aos documentos está desligada (/documentos ligado, "
+    "ou rag.answer na configuração)."
 )
 
 
@@ -14,6 +21,10 @@ class DocumentChat(LunaChat):
 
     Args: como em ``LunaChat``; ``folder`` tem só ``retriever/``.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.grounding.only_documents = True
 
     def _open(self) -> bool:
         """Não há tokenizador nem modelo a abrir."""
@@ -27,12 +38,18 @@ class DocumentChat(LunaChat):
         ]
 
     def _consult(self, prompt: str, before: list[Message]) -> Consultation:
-        """Sempre uma resposta pronta."""
+        """Sempre uma resposta pronta.
+
+        Erros:
+            DataError: os documentos não se deixam abrir, e sem eles não há o que responder.
+        """
         asked = [turn["content"] for turn in before if turn["role"] == "user"]
         found = self.grounding.consult(prompt, asked, self.persona.name, always=True)
-        if found.fallback is not None:  # rag.answer pede um modelo, que não há
-            found = found.fallback
-        return found if found.answer is not None else Consultation(NO_MODEL)
+        if self.grounding.problem:
+            raise DataError(self.grounding.problem)
+        if found.answer is not None:
+            return found
+        return Consultation(NO_MODEL if self.grounding.active else TURNED_OFF)
 
     def usage(self) -> ContextUsage:
         """Sem modelo, não há contexto a medir."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.chat.message_kind import asks_information, depends_on_before
+from src.chat.message_kind import asks_information, is_small_talk, with_subject
 from src.config.config import Config
 from src.config.presets import PRESETS
 from src.utils.errors import LunaError
@@ -35,6 +35,8 @@ INTRODUCTIONS = {
     "formal": "Consta em {source}: ",
 }
 INTRODUCTION = "Encontrei em {source}: "
+#: A relevância em palavras: a primeira linha a que ela chega.
+RELEVANCE_WORDS = ((0.8, "alta"), (0.5, "média"), (0.0, "baixa"))
 MIN_PASSAGE_TOKENS = 24  # um pedaço menor que isto não ajuda
 CONTEXT_SHARE = 0.5  # do contexto, o que os documentos podem ocupar
 
@@ -52,6 +54,14 @@ class Source:
         passage = self.passage
         name = Path(passage.source).name or passage.source
         return f"{name}, p. {passage.page}" if passage.page else name
+
+    @property
+    def heading(self) -> str:
+        """O documento, a página, a seção e a relevância, em palavras."""
+        section = f", {self.passage.section}" if self.passage.section else ""
+        relevance = self.passage.relevance
+        word = next(word for floor, word in RELEVANCE_WORDS if relevance >= floor)
+        return f"[{self.number}] {self.name}{section} (relevância {word}, {100 * relevance:.0f} %)"
 
     def to_dict(self) -> dict[str, Any]:
         """Pronto para JSON."""
@@ -76,7 +86,7 @@ class Consultation:
         answer: a resposta pronta (citação ou recusa); ``None`` se é o modelo quem responde.
         sources: os trechos em que ela se apoia; numa recusa, o mais próximo.
         quoted: a resposta é uma citação. declined: os documentos não respondem, e isso foi dito.
-        in_context: os trechos vão no contexto do modelo. fallback: a citação, se eles não couberem.
+        in_context: os trechos vão no contexto do modelo. fallback: o que vale se eles não cabem.
         prefix: o que vem antes da resposta do modelo.
     """
 
@@ -100,11 +110,13 @@ class Grounding:
 
     Atributos:
         enabled: se a consulta está ligada; a pessoa pode desligá-la.
+        only_documents: não há modelo que escreva: cita-se, ou se diz que não há resposta.
         problem: por que os documentos não puderam ser abertos, se não puderam.
     """
 
     def __init__(self, config: Config, folder: Path, small: bool) -> None:
         self.config, self.folder, self.small = config, folder / RETRIEVER_DIR, small
+        self.only_documents = False
         self.enabled = config.rag.answer != "off"
         self.problem = ""
         self._retriever: RAGRetriever | None = None
@@ -130,21 +142,31 @@ class Grounding:
             try:
                 self._retriever = RAGRetriever.open(self.config, self.folder)
             except LunaError as error:
-                self.problem = str(error)
-                logger.warning("A conversa segue sem os documentos: %s", error)
+                self._give_up(error)
         return self._retriever
+
+    def _give_up(self, error: LunaError) -> None:
+        """Os documentos não se deixam consultar: diz uma vez, e a conversa segue sem eles."""
+        self.problem = str(error)
+        if not self.only_documents:
+            logger.warning("A conversa segue sem os documentos: %s", error)
+
+    def try_again(self) -> None:
+        """Esquece a falha que houve: a próxima consulta abre os documentos de novo."""
+        if self.problem:
+            self.problem, self._retriever = "", None
 
     @property
     def quotes(self) -> bool:
         """Se a resposta é uma citação, e não um texto do modelo."""
         chosen = self.config.rag.answer
-        return self.small if chosen == "auto" else chosen == "quote"
+        return self.only_documents or (self.small if chosen == "auto" else chosen == "quote")
 
     @property
     def declines(self) -> bool:
         """Se uma pergunta que os documentos não respondem é recusada."""
         chosen = self.config.rag.when_missing
-        return self.small if chosen == "auto" else chosen == "decline"
+        return self.only_documents or (self.small if chosen == "auto" else chosen == "decline")
 
     def consult(
         self, message: str, before: Sequence[str], persona: str, always: bool = False
@@ -156,31 +178,41 @@ class Grounding:
             always: usa os trechos mesmo quando não parecem responder.
         """
         retriever = self.retriever if self.active else None
-        if retriever is None or not len(retriever):
+        if retriever is None or not (always or asks_information(message)):
             return NOTHING
-        asks = asks_information(message)
-        if not asks and not always:
+        try:
+            return self._ask(retriever, message, before, persona, always)
+        except LunaError as error:  # o Qdrant caiu, falta o codificador
+            self._give_up(error)
             return NOTHING
-        query = message
-        if before and depends_on_before(message):
-            query = f"{before[-1]} {message}"
-        quote = retriever.answer(query)
+
+    def _ask(
+        self,
+        retriever: RAGRetriever,
+        message: str,
+        before: Sequence[str],
+        persona: str,
+        always: bool,
+    ) -> Consultation:
+        """Busca, e decide entre citar, recusar e dar os trechos ao modelo."""
+        query = with_subject(message, before)
+        quote = retriever.answer(query) if len(retriever) else None
         if quote is None:
             return NOTHING
-        if not quote.found and not (always and not self.quotes):
-            return self._missing(quote, asks)
-        if self.quotes:
-            return quotation(quote, persona)
+        answer = self._missing(quote, message)
+        if quote.found and not is_small_talk(message):
+            answer = quotation(quote, persona)
+        if self.quotes or not (quote.found or always):
+            return answer
         passages = retriever.retrieve(query, self.config.rag.top_k)
-        fallback = quotation(quote, persona)
-        return Consultation(sources=numbered(passages), in_context=True, fallback=fallback)
+        return Consultation(sources=numbered(passages), in_context=True, fallback=answer)
 
-    def _missing(self, quote: Quote, asks: bool) -> Consultation:
-        nearest = numbered([quote.passage])
-        if not asks:
+    def _missing(self, quote: Quote, message: str) -> Consultation:
+        """O que se diz quando os documentos não respondem."""
+        if not asks_information(message):
             return NOTHING
         if self.declines:
-            return Consultation(DECLINED, nearest, declined=True)
+            return Consultation(DECLINED, numbered([quote.passage]), declined=True)
         return Consultation(prefix=FROM_MEMORY)
 
 

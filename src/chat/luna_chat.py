@@ -183,6 +183,7 @@ class LunaChat:
         if not prompt.strip():
             raise UsageError("A mensagem está vazia: escreva uma pergunta ou um pedido.")
         before = normalize_history(history)
+        self.last = None  # a anterior não vale para esta, nem se ela for interrompida
         consulted = self._consult(prompt, before)
         text, sources = self._with_documents(prompt, consulted)
         if consulted.in_context and not sources:
@@ -402,6 +403,7 @@ class LunaChat:
     def clear(self) -> None:
         """Recomeça a conversa; a persona e o contexto dado ficam."""
         self.history.clear()
+        self.last = None
         self._retries = 0
 
     def set_persona(self, name: str) -> None:

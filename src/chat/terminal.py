@@ -219,7 +219,7 @@ class TerminalChat:
         """
         if interrupted and self.interrupts > 1:
             raise KeyboardInterrupt
-        for line in source_lines(self.chat.last):
+        for line in source_lines(self.chat.last, self.chat.grounding.only_documents):
             self.tell(line)
         if self.options.debug and self.chat.last is not None:
             from src.chat.debug import describe_answer
@@ -475,12 +475,17 @@ class TerminalChat:
         self.warned = True
 
 
-def source_lines(last: AnswerInfo | None) -> list[str]:
-    """As fontes da resposta, uma por linha; nada, se ela não se apoia em documentos."""
+def source_lines(last: AnswerInfo | None, only_documents: bool = False) -> list[str]:
+    """As fontes da resposta, uma por linha; nada, se ela não se apoia em documentos.
+
+    Args:
+        only_documents: não há modelo que responda sem eles.
+    """
     if last is None or not last.sources:
         return []
     if last.declined:
-        return ["/fontes mostra o trecho mais próximo; /documentos desligado me deixa responder."]
+        hint = "" if only_documents else "; /documentos desligado me deixa responder"
+        return [f"/fontes mostra o trecho mais próximo{hint}."]
     lines = [f"[{source.number}] {source.name}" for source in last.sources]
     return [*lines[:-1], f"{lines[-1]} (/fontes mostra o trecho)"]
 

@@ -182,10 +182,8 @@ def answer_once(args: argparse.Namespace, chat: Any, prompt: str) -> dict[str, A
     else:
         answer = answer_in_session(args, chat, prompt, sink)
     if not args.json:
-        from src.chat.terminal import source_lines
-
         print()
-        for line in source_lines(chat.last):
+        for line in one_shot_sources(chat):
             say(args, line)
         return None
     return {
@@ -198,6 +196,22 @@ def answer_once(args: argparse.Namespace, chat: Any, prompt: str) -> dict[str, A
         "model": chat.model_name,
         "persona": chat.persona.name,
     }
+
+
+def one_shot_sources(chat: Any) -> list[str]:
+    """De onde veio a resposta, para quem não tem os comandos da conversa; ``search`` mostra mais.
+
+    Os nomes dos arquivos vão sem o que mandaria no terminal.
+    """
+    from src.chat.terminal_text import clean_text
+
+    if not chat.last.sources:
+        return []
+    names = [clean_text(source.name) for source in chat.last.sources]
+    if chat.last.declined:
+        command = f"python main.py search --model {chat.model_name} -p '...'"
+        return [f"O trecho mais próximo está em {names[0]}. Para vê-lo: {command}"]
+    return [f"[{source.number}] {name}" for source, name in zip(chat.last.sources, names)]
 
 
 def answer_in_session(args: argparse.Namespace, chat: Any, prompt: str, sink: Any) -> str:

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from src.utils.model_store import RETRIEVER_DIR, ModelStore
 from src.utils.numbers import counted, decimal
 
 PROGRESS_SECONDS = 0.2
+PROGRESS_COLUMNS = 30  # cobre a linha anterior, que pode ser mais comprida
+INTERRUPTED = (
+    "Interrompido. O que já estava gravado no índice continua; repita o comando para terminar."
+)
 
 
 def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
@@ -39,6 +44,8 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     try:
         with index_lock(folder, on_wait=lambda: say(args, wait)):
             return change(args, config, folder, store)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(INTERRUPTED) from error
     finally:
         remove_if_empty(folder.parent)
 
@@ -151,6 +158,7 @@ def find_document(name: str, known: list[str]) -> str:
 
 def show_stats(args: argparse.Namespace, config: Config, folder: Path) -> dict[str, Any]:
     """O que há no índice."""
+    from src.chat.terminal_text import one_line
     from src.models.rag_retriever import RAGRetriever
 
     require_index(args.model, config, folder)
@@ -163,11 +171,20 @@ def show_stats(args: argparse.Namespace, config: Config, folder: Path) -> dict[s
     if not args.json:
         print(f"Documentos: {stats['documents']}; trechos: {stats['chunks']}.")
         print(f"Vetores: {stats['encoder'] or 'nenhum'} ({stats['dimension']} dimensões).")
-        print(f"Atualizado: {stats['updated'] or '-'}; {_size(stats['size_bytes'])} em disco.")
+        print(f"Criado: {_when(stats['created'])}; atualizado: {_when(stats['updated'])}.")
+        print(f"Em disco: {_size(stats['size_bytes'])}.")
         for item in documents:
             title = f" ({item['title']})" if item["title"] else ""
-            print(f"  {item['file']}{title}: {counted(item['chunks'], 'trecho', 'trechos')}")
+            count = counted(item["chunks"], "trecho", "trechos")
+            print("  " + one_line(f"{item['file']}{title}: {count}", sys.maxsize))
     return {"model": args.model, **stats, "files": documents}
+
+
+def _when(stamp: str | None) -> str:
+    """Uma data do índice, na hora daqui."""
+    if not stamp:
+        return "-"
+    return datetime.fromisoformat(stamp).astimezone().strftime("%d/%m/%Y %H:%M")
 
 
 def _size(size_bytes: int) -> str:
@@ -191,4 +208,5 @@ class Progress:
 
         name = "vetores" if what == VECTORS_STEP else "arquivos"
         end = "\n" if done == total else ""
-        print(f"\r{done}/{total} {name} ", end=end, file=sys.stderr, flush=True)
+        line = f"{done}/{total} {name}".ljust(PROGRESS_COLUMNS)
+        print(f"\r{line}", end=end, file=sys.stderr, flush=True)

@@ -47,7 +47,8 @@ def _list(args: argparse.Namespace, store: ModelStore) -> dict[str, Any]:
             state = "" if entry.complete else "  (incompleto)"
             when = entry.modified.strftime("%d/%m/%Y %H:%M")
             print(f"{entry.name:<24} {size:>12}  {count:>24}  {when}{state}")
-    for name in store.documents_only():
+    indexes = store.documents_only()
+    for name in indexes:
         say(args, f"{name}: só documentos, sem modelo. Para criá-lo: create --name {name}")
     if not entries:
         say(args, "Nenhum modelo ainda. Crie um: python main.py create --name MeuLunaGPT")
@@ -62,7 +63,8 @@ def _list(args: argparse.Namespace, store: ModelStore) -> dict[str, Any]:
                 "complete": entry.complete,
             }
             for entry in entries
-        ]
+        ],
+        "documents_only": [{"name": name, "path": str(store.path(name))} for name in indexes],
     }
 
 
@@ -75,7 +77,8 @@ def _rename(args: argparse.Namespace, store: ModelStore) -> dict[str, Any]:
 
 def _remove(args: argparse.Namespace, store: ModelStore) -> dict[str, Any]:
     name = args.names[0]
-    store.require(name)
+    if not store.has_only_documents(name):
+        store.require(name)
     if not args.force:
         if not sys.stdin.isatty():
             raise UsageError(f"models remove {name}: sem terminal para perguntar; use --force.")

@@ -54,13 +54,13 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
 
 
 def show(source: Any) -> None:
-    """Um trecho na tela."""
-    passage = source.passage
-    section = f", {passage.section}" if passage.section else ""
-    print(f"[{source.number}] {source.name}{section} (relevância {100 * passage.relevance:.0f} %)")
+    """Um trecho na tela, sem o que mandaria no terminal."""
+    from src.chat.terminal_text import clean_text
+
+    print(" ".join(clean_text(source.heading).split()))
     width = PLAIN_COLUMNS
     if is_interactive(sys.stdout):
         width = max(shutil.get_terminal_size().columns, 20)
-    for paragraph in str(passage).splitlines():
+    for paragraph in clean_text(str(source.passage)).splitlines():
         print(textwrap.fill(paragraph, width, initial_indent="    ", subsequent_indent="    "))
     print()
