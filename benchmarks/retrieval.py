@@ -53,7 +53,7 @@ from benchmarks.harness import (  # noqa: E402
 from src.evaluation.answers import has_term  # noqa: E402
 from src.models.rag_retriever import UNUSED, RAGRetriever  # noqa: E402
 from src.retrieval.local_backend import LocalBackend  # noqa: E402
-from src.retrieval.types import Chunk, DocumentRecord  # noqa: E402
+from src.retrieval.types import Chunk, DocumentRecord, by_file  # noqa: E402
 
 DEPTH = 10  # até que posição se procura
 QUICK_QUESTIONS = 12
@@ -130,10 +130,7 @@ def built(passages: Sequence[Chunk], model: str | None) -> tuple[RAGRetriever, f
     if model is None:
         retriever.encoder  # abrir o codificador não é montar o índice
     started = time.perf_counter()
-    files: dict[str, list[Chunk]] = {}
-    for chunk in passages:
-        files.setdefault(chunk.file, []).append(chunk)
-    retriever.add_chunks([(DocumentRecord(f, "", len(c)), c) for f, c in files.items()])
+    retriever.add_chunks(by_file(passages))
     retriever.backend.search_lexical("aquecimento", 1)  # as matrizes são feitas na primeira busca
     return retriever, time.perf_counter() - started
 

@@ -52,6 +52,7 @@ from src.retrieval.encoder import (  # noqa: E402
     WEIGHTS_FILE,
     LunaEncoder,
     mean_vector,
+    padded,
 )
 from src.retrieval.packed_weights import CODES, SCALES, pack, unpack  # noqa: E402
 from src.retrieval.portuguese import terms  # noqa: E402
@@ -272,11 +273,7 @@ class Tuned:
     def vectors(self, texts: Sequence[str]) -> torch.Tensor:
         """Os vetores [B, D] de textos já com prefixo, com gradiente."""
         rows = [item.ids[:MAX_TOKENS] for item in self.encoder.tokenizer.encode_batch(list(texts))]
-        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-        mask = torch.zeros(ids.shape, dtype=torch.bool)
-        for row, tokens in enumerate(rows):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = True
+        ids, mask = padded(rows)
         return mean_vector(self.encoder.hidden_states(ids, mask), mask)
 
     def adapter(self) -> dict[str, np.ndarray]:
@@ -294,10 +291,14 @@ def held_out(title: str) -> bool:
     return hashlib.sha256(title.encode("utf-8")).digest()[0] % HELD_OUT_EVERY == 0
 
 
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Os objetos de um arquivo JSONL."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+
+
 def read_pairs(folder: Path) -> tuple[list[str], list[str], list[set[int]]]:
     """(passagens, perguntas, as passagens certas de cada pergunta), sem os artigos reservados."""
-    corpus = [json.loads(line) for line in open(folder / "corpus.jsonl", encoding="utf-8")]
-    asked = [json.loads(line) for line in open(folder / "queries.jsonl", encoding="utf-8")]
+    corpus, asked = read_jsonl(folder / "corpus.jsonl"), read_jsonl(folder / "queries.jsonl")
     corpus = [item for item in corpus if not held_out(item["title"])]
     place = {item["id"]: index for index, item in enumerate(corpus)}
     asked = [item for item in asked if any(name in place for name in item["relevant"])]
@@ -381,10 +382,9 @@ def pair_sentence_batches(folder: Path, draw: random.Random) -> list[Batch]:
 
 def _answered(folder: Path) -> Iterator[tuple[str, str, str]]:
     """(parágrafo, pergunta, resposta) dos artigos não reservados."""
-    corpus = [json.loads(line) for line in open(folder / "corpus.jsonl", encoding="utf-8")]
+    corpus = read_jsonl(folder / "corpus.jsonl")
     texts = {item["id"]: item["text"] for item in corpus if not held_out(item["title"])}
-    for line in open(folder / "queries.jsonl", encoding="utf-8"):
-        item = json.loads(line)
+    for item in read_jsonl(folder / "queries.jsonl"):
         if item["relevant"][0] in texts and item["answer"].strip():
             yield texts[item["relevant"][0]], item["text"], item["answer"].strip()
 
@@ -400,8 +400,7 @@ def document_batches(path: Path, draw: random.Random) -> list[Batch]:
     Metade dos lotes compara com as frases deles (sozinhas, ou com a anterior); metade, com trechos
     de poucas frases.
     """
-    documents = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    documents = [item for item in documents if not held_out(item["titulo"])]
+    documents = [item for item in read_jsonl(path) if not held_out(item["titulo"])]
     rounds: list[list[tuple[Any, Any]]] = []
     for item in documents:
         asked = draw.sample(item["perguntas"], len(item["perguntas"]))

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from train_retrieval_encoder import DOCUMENTS_FILE, held_out
+from train_retrieval_encoder import DOCUMENTS_FILE, held_out, read_jsonl
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -43,9 +43,9 @@ from src.retrieval.quoting import (  # noqa: E402
     candidate_sentences,
     sentence_features,
 )
-from src.retrieval.ranking import FEATURES, _learned  # noqa: E402
+from src.retrieval.ranking import FEATURES, _learned, learned_key  # noqa: E402
 from src.retrieval.search import read_candidates  # noqa: E402
-from src.retrieval.types import Block, Chunk, DocumentRecord, SourceDocument  # noqa: E402
+from src.retrieval.types import Block, Chunk, SourceDocument, by_file  # noqa: E402
 from src.utils.atomic_io import write_text  # noqa: E402
 
 logger = logging.getLogger("train_retrieval_ranking")
@@ -78,8 +78,7 @@ class Collection:
 
 def read_pairs(folder: Path) -> Collection:
     """Os artigos reservados de ``--pairs``; cada parágrafo é um trecho."""
-    corpus = [json.loads(line) for line in open(folder / "corpus.jsonl", encoding="utf-8")]
-    asked = [json.loads(line) for line in open(folder / "queries.jsonl", encoding="utf-8")]
+    corpus, asked = read_jsonl(folder / "corpus.jsonl"), read_jsonl(folder / "queries.jsonl")
     kept = {item["id"]: item for item in corpus if held_out(item["title"])}
     chunks = [Chunk(name, item["text"], name, name) for name, item in kept.items()]
     questions = [
@@ -95,8 +94,7 @@ def read_pairs(folder: Path) -> Collection:
 def read_documents(path: Path) -> Collection:
     """Os documentos reservados, cortados como a indexação corta."""
     found = Collection([], [])
-    for line in path.read_text("utf-8").splitlines():
-        item = json.loads(line)
+    for item in read_jsonl(path):
         title, sentences = item["titulo"], item["frases"]
         if not held_out(title):
             continue
@@ -142,10 +140,7 @@ def index_of(chunks: Sequence[Chunk], model: str | None) -> RAGRetriever:
     retriever = RAGRetriever(sentence_transformer_model=model)
     if model is None:
         retriever._encoder = shipped()
-    files: dict[str, list[Chunk]] = {}
-    for chunk in chunks:
-        files.setdefault(chunk.file, []).append(chunk)
-    retriever.add_chunks([(DocumentRecord(f, "", len(c)), c) for f, c in files.items()])
+    retriever.add_chunks(by_file(chunks))
     return retriever
 
 
@@ -301,14 +296,14 @@ def fit_relevance(rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, flo
 
 def learn(collections: Sequence[Collection], model: str | None) -> dict[str, list[float]]:
     """Os pesos de um dos dois modos; ``model`` é o que ``RAGRetriever`` recebe."""
-    name = "lexical" if model else "hybrid"
     fixed = [DENSE] if model else []
     built = [(index_of(collection.chunks, model), collection) for collection in collections]
     found: dict[str, list[float]] = {}
 
     def keep(key: str, values: np.ndarray) -> None:
-        found[f"{key}_{name}"] = [round(float(value), 4) for value in values]
-        _learned()[f"{key}_{name}"] = found[f"{key}_{name}"]  # o passo seguinte já o usa
+        stored = learned_key(key, with_vectors=model is None)
+        found[stored] = [round(float(value), 4) for value in values]
+        _learned()[stored] = found[stored]  # o passo seguinte já o usa
 
     groups = Examples()
     for retriever, collection in built:
@@ -318,7 +313,10 @@ def learn(collections: Sequence[Collection], model: str | None) -> dict[str, lis
     weights = fit_softmax(groups, fixed)
     keep("rank", weights)
     logger.info(
-        "%s: %s; primeira certa em %.3f", name, weights.round(2), first_right(groups, weights)
+        "%s: %s; primeira certa em %.3f",
+        "sem vetores" if model else "com vetores",
+        weights.round(2),
+        first_right(groups, weights),
     )
     parts = [relevance_rows(retriever, collection, weights) for retriever, collection in built]
     rows, labels = (np.concatenate(part) for part in zip(*parts))

@@ -31,7 +31,7 @@ def even(names):
 
 
 def query_of(text):
-    return read_query(text, even(terms(text)))
+    return read_query(text, even)
 
 
 # --- As palavras ---------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_every_learned_part_is_there_and_words_help(with_vectors):
 
 
 def test_without_vectors_the_cosine_weighs_nothing():
-    assert weights_of("rank_lexical")[1] == 0 and weights_of("quote_lexical")[1] == 0
+    assert weights_of("rank", False)[1] == 0 and weights_of("quote", False)[1] == 0
 
 
 # --- A busca -------------------------------------------------------------------------------------

@@ -43,8 +43,7 @@ class DocumentChat(LunaChat):
         Erros:
             DataError: os documentos não se deixam abrir, e sem eles não há o que responder.
         """
-        asked = [turn["content"] for turn in before if turn["role"] == "user"]
-        found = self.grounding.consult(prompt, asked, self.persona.name, always=True)
+        found = super()._consult(prompt, before)
         if self.grounding.problem:
             raise DataError(self.grounding.problem)
         if found.answer is not None:

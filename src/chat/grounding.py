@@ -204,8 +204,7 @@ class Grounding:
             answer = quotation(quote, persona)
         if self.quotes or not (quote.found or always):
             return answer
-        passages = retriever.retrieve(query, self.config.rag.top_k)
-        return Consultation(sources=numbered(passages), in_context=True, fallback=answer)
+        return Consultation(sources=numbered(quote.passages), in_context=True, fallback=answer)
 
     def _missing(self, quote: Quote, message: str) -> Consultation:
         """O que se diz quando os documentos não respondem."""

@@ -206,9 +206,8 @@ class LunaChat:
     def _consult(self, prompt: str, before: list[Message]) -> Consultation:
         """O que os documentos dizem da mensagem; em ``high_precision``, toda mensagem os usa."""
         asked = [turn["content"] for turn in before if turn["role"] == "user"]
-        return self.grounding.consult(
-            prompt, asked, self.persona.name, always=self.mode == "high_precision"
-        )
+        always = self.grounding.only_documents or self.mode == "high_precision"
+        return self.grounding.consult(prompt, asked, self.persona.name, always)
 
     def _with_documents(
         self, prompt: str, consulted: Consultation

@@ -5,7 +5,6 @@ import gc
 import logging
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from src.cli.runner import option, say, use_cores
@@ -74,7 +73,7 @@ def open_chat(
         else:
             from src.chat.luna_chat import LunaChat as Chat  # type: ignore[assignment]
 
-        folder = Path(config.paths.models_dir) / model if documents_only else None
+        folder = config.paths.model_dir(model) if documents_only else None
         chat = Chat(model, config, persona, option(args.device, "auto"), folder=folder)
     finally:
         gc.enable()

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     folder = store.path(args.model) / RETRIEVER_DIR
     if not (args.docs or args.update or args.remove):
         return show_stats(args, config, folder)
-    from src.retrieval.storage import index_lock
+    from src.retrieval.storage import index_lock, lock_file
 
     if not args.docs:
         require_index(args.model, config, folder)
@@ -47,14 +47,13 @@ def run(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(INTERRUPTED) from error
     finally:
-        remove_if_empty(folder.parent)
+        remove_if_empty(folder.parent, lock_file(folder))
 
 
-def remove_if_empty(folder: Path) -> None:
-    """Apaga a pasta que esta chamada criou e em que nada ficou."""
-    if folder.is_dir() and all(path.name == ".retriever.lock" for path in folder.iterdir()):
-        for path in folder.iterdir():
-            path.unlink()
+def remove_if_empty(folder: Path, lock: Path) -> None:
+    """Apaga a pasta que esta chamada criou e em que só ficou a trava."""
+    if folder.is_dir() and set(folder.iterdir()) <= {lock}:
+        lock.unlink(missing_ok=True)
         folder.rmdir()
 
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from src.config.config import Config
 from src.retrieval.embedding_cache import EmbeddingCache
+from src.retrieval.encoder import shipped_identity
 from src.retrieval.encoders import Encoder, open_encoder
 from src.retrieval.index_files import IndexManifest
 from src.retrieval.ingest import Ingestion, IngestReport, documents_from_texts, ingest
 from src.retrieval.local_backend import LocalBackend
-from src.retrieval.quoting import Quote, answer_threshold, best_quote
+from src.retrieval.quoting import Quote, best_quote
 from src.retrieval.ranking import relevance_threshold
 from src.retrieval.reach import pattern_list
 from src.retrieval.search import Filters, Found, search
@@ -284,11 +285,12 @@ class RAGRetriever:
         waiting: list[tuple[DocumentRecord, list[Chunk]]] = []
         count, saved = 0, time.monotonic()
         self.refresh_vectors(progress)
-        cache = self._known_vectors()
+        cache: EmbeddingCache | None = None  # só se algo mudou: lê todos os textos do índice
         for record, chunks in ingestion:
             waiting.append((record, chunks))
             count += len(chunks)
             if count >= 16 * ENCODE_BATCH:
+                cache = cache or self._known_vectors()
                 self.add_chunks(waiting, progress, cache)
                 waiting, count = [], 0
                 if checkpoint is not None and time.monotonic() - saved > SAVE_SECONDS:
@@ -400,7 +402,9 @@ class RAGRetriever:
         if not passages:
             return None
         encoder, chosen = self._query_encoder(), self.settings.min_relevance
-        threshold = answer_threshold(encoder is not None) if chosen is None else chosen
+        threshold = chosen
+        if threshold is None:
+            threshold = relevance_threshold(encoder is not None, "answer_threshold")
         return best_quote(query, passages, encoder, self.backend.idf, threshold)
 
     @property
@@ -463,11 +467,16 @@ class RAGRetriever:
 
     def _stale_vectors(self) -> bool:
         """Se os trechos deviam ter vetores, do codificador em uso, e não têm."""
-        if not len(self.backend) or self.encoder is None:
+        if not len(self.backend) or self.model_name == UNUSED or self.index_encoder is None:
             return False
-        if not self.has_vectors:
-            return self.index_encoder is not None
-        return self.index_encoder not in (None, self.encoder.identity)
+        return not self.has_vectors or self.index_encoder != self._identity()
+
+    def _identity(self) -> str:
+        """A identidade do codificador em uso; o que vem junto não precisa ser aberto para isso."""
+        if self._encoder is None and self.model_name is None:
+            return shipped_identity()
+        assert self.encoder is not None
+        return self.encoder.identity
 
     def _query_encoder(self) -> Encoder | None:
         """O codificador, se os vetores do índice servem; refaz os de um índice pequeno."""

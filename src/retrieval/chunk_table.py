@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from src.retrieval.index_files import json_bytes
 from src.retrieval.types import Chunk, MetadataFilter
 from src.utils.errors import DataError
 
@@ -29,10 +30,7 @@ def encode_chunk(chunk: Chunk) -> bytes:
     """
     record = {name: getattr(chunk, name) for name in _FIELDS}
     record["metadata"] = dict(chunk.metadata)
-    try:
-        return json.dumps(record, ensure_ascii=False, default=str).encode("utf-8")
-    except UnicodeEncodeError:  # metade de um par substituto: só cabe em JSON como \\udXXX
-        return json.dumps(record, default=str).encode("ascii")
+    return json_bytes(record)
 
 
 def decode_chunk(line: bytes) -> Chunk:

@@ -34,6 +34,31 @@ ALONE_TOKENS = 64  # até aqui, uma thread é mais rápida que várias que dorme
 LORA_DOWN, LORA_UP = ".lora_a", ".lora_b"  # o ajuste de uma matriz: W + B A
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """A configuração de uma pasta no formato do codificador.
+
+    Erros:
+        ModelFormatError: falta, ou está danificada.
+    """
+    try:
+        config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder, error) from error
+    return config
+
+
+def shipped_identity() -> str:
+    """A ``identity`` do codificador que vem junto, sem ler os pesos."""
+    return str(read_config(SHIPPED_FOLDER)["identity"])
+
+
+def _unreadable(folder: Path, error: Exception) -> ModelFormatError:
+    return ModelFormatError(
+        f"O codificador de textos em '{folder}' não pôde ser lido ({error}). Reinstale o "
+        "LunaGPT, ou aponte rag.sentence_transformer_model para outro modelo."
+    )
+
+
 def read_packed(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """(configuração, pesos em fp32) de uma pasta no formato do codificador.
 
@@ -44,14 +69,11 @@ def read_packed(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    config = read_config(folder)
     try:
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         stored = load_file(folder / WEIGHTS_FILE)
     except (OSError, ValueError, SafetensorError) as error:
-        raise ModelFormatError(
-            f"O codificador de textos em '{folder}' não pôde ser lido ({error}). Reinstale o "
-            "LunaGPT, ou aponte rag.sentence_transformer_model para outro modelo."
-        ) from error
+        raise _unreadable(folder, error) from error
     weights: dict[str, Any] = {}
     for name, value in stored.items():
         if name.endswith(CODES):
@@ -132,12 +154,7 @@ class LunaEncoder:
     def _encode_rows(self, rows: list[list[int]]) -> np.ndarray:
         import torch
 
-        longest = max(map(len, rows))
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)  # [B, T]
-        mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-        for row, tokens in enumerate(rows):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = True
+        ids, mask = padded(rows)
         with torch.inference_mode(), _few_threads(ids.numel()):
             return mean_vector(self.hidden_states(ids, mask), mask).numpy()
 
@@ -196,6 +213,19 @@ class LunaEncoder:
 
         weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
         return functional.layer_norm(x, x.shape[-1:], weight, bias, self.config["layer_norm_eps"])
+
+
+def padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Listas de tokens, preenchidas até a mais longa: ids [B, T] int64 e máscara [B, T] bool."""
+    import torch
+
+    longest = max(map(len, rows))
+    ids = torch.zeros(len(rows), longest, dtype=torch.long)
+    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for row, tokens in enumerate(rows):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = True
+    return ids, mask
 
 
 @contextmanager

@@ -84,6 +84,7 @@ class LexicalIndex:
         self._ids = np.empty(0, dtype=np.int32)  # [T]
         self._lengths = np.empty(0, dtype=np.int32)  # [N]
         self._scorer: Any = None  # um bm25s.BM25, ou None se é preciso refazer
+        self._last: tuple[str, np.ndarray] | None = None  # a última pergunta e as notas [N]
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -106,7 +107,7 @@ class LexicalIndex:
 
         self._ids = np.concatenate([self._ids, *(batch.ids for batch in batches)])
         self._lengths = np.concatenate([self._lengths, *(batch.lengths for batch in batches)])
-        self._scorer = None
+        self._scorer = self._last = None
 
     def keep(self, mask: np.ndarray) -> None:
         """Fica só com os textos em que ``mask`` [N] é verdadeira, na mesma ordem."""
@@ -114,7 +115,7 @@ class LexicalIndex:
 
         self._ids = self._ids[np.repeat(mask, self._lengths)]
         self._lengths = self._lengths[mask]
-        self._scorer = None
+        self._scorer = self._last = None
 
     def search(self, query: str, limit: int, mask: np.ndarray | None = None) -> Hits:
         """Os ``limit`` textos de maior nota; só os de nota acima de zero.
@@ -133,7 +134,16 @@ class LexicalIndex:
         return self.all_scores(query)[rows]
 
     def all_scores(self, query: str) -> np.ndarray:
-        """O BM25 de todos os textos: [N] float32; um termo repetido na pergunta conta de novo."""
+        """O BM25 de todos os textos: [N] float32; um termo repetido na pergunta conta de novo.
+
+        As notas da última pergunta ficam à mão: uma busca as pede para achar candidatos e, logo
+        depois, para medi-los. Não as altere.
+        """
+        if self._last is None or self._last[0] != query:
+            self._last = (query, self._scores_of(query))
+        return self._last[1]
+
+    def _scores_of(self, query: str) -> np.ndarray:
         import numpy as np
 
         if self._scorer is None:
@@ -225,4 +235,4 @@ class LexicalIndex:
         if len(numbers) != len(names) or not sizes or not inside or (lengths < 0).any():
             raise DataError("os números de termos não combinam com a lista de termos.")
         self._numbers, self._ids, self._lengths = numbers, ids, lengths
-        self._scorer = None
+        self._scorer = self._last = None

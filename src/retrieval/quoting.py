@@ -9,12 +9,17 @@ Quando uma frase se destaca, só ela é citada; quando não, as seguintes també
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from src.retrieval.portuguese import terms
-from src.retrieval.ranking import read_query, text_features, weights_of
+from src.retrieval.ranking import (
+    TermWeights,
+    read_query,
+    relevances,
+    text_features,
+    weights_of,
+)
 from src.retrieval.sentences import split_sentences
 
 if TYPE_CHECKING:
@@ -66,11 +71,13 @@ class Quote:
         parts: as frases, por passagem; a primeira é a da frase mais provável.
         relevance: de 0 a 1, a chance de que os documentos respondam.
         found: se ela basta para afirmar que respondem.
+        passages: todas as passagens lidas, da melhor à pior.
     """
 
     parts: tuple[QuotePart, ...]
     relevance: float
     found: bool
+    passages: tuple[Passage, ...]
 
     @property
     def text(self) -> str:
@@ -105,7 +112,7 @@ def best_quote(
     query: str,
     passages: Sequence[Passage],
     encoder: Encoder | None,
-    idf: Callable[[Sequence[str]], Mapping[str, float]],
+    idf: TermWeights,
     threshold: float,
 ) -> Quote:
     """As frases de ``passages`` (uma ou mais, da melhor à pior) que melhor respondem.
@@ -119,7 +126,7 @@ def best_quote(
 
     sentences = candidate_sentences(passages)
     features = sentence_features(query, passages, sentences, encoder, idf)
-    scores = features @ weights_of("quote_hybrid" if encoder is not None else "quote_lexical")
+    scores = features @ weights_of("quote", encoder is not None)
     chances = np.exp(scores - scores.max())
     chances /= chances.sum()
     chosen, mass = list[int](), 0.0
@@ -128,9 +135,10 @@ def best_quote(
             break
         chosen.append(index)
         mass += float(chances[index])
-    relevance = answer_relevance(answer_features(passages, features), encoder is not None)
+    found = answer_features(passages, features)
+    relevance = float(relevances(found, encoder is not None, "answer"))
     parts = _parts([sentences[index] for index in chosen], passages)
-    return Quote(parts, relevance, relevance >= threshold)
+    return Quote(parts, relevance, relevance >= threshold, tuple(passages))
 
 
 def answer_features(passages: Sequence[Passage], rows: np.ndarray) -> np.ndarray:
@@ -145,31 +153,17 @@ def answer_features(passages: Sequence[Passage], rows: np.ndarray) -> np.ndarray
     return np.array([np.log(best / (1 - best)), *rows[:, 1:4].max(axis=0)], dtype=np.float32)
 
 
-def answer_relevance(features: np.ndarray, with_vectors: bool) -> float:
-    """A chance, de 0 a 1, de que as passagens respondam: uma regressão logística de [4]."""
-    import numpy as np
-
-    weights = weights_of("answer_hybrid" if with_vectors else "answer_lexical")
-    return float(1 / (1 + np.exp(-(features @ weights[:-1] + weights[-1]))))
-
-
-def answer_threshold(with_vectors: bool) -> float:
-    """A chance a partir da qual se diz que os documentos respondem."""
-    key = "answer_threshold_hybrid" if with_vectors else "answer_threshold_lexical"
-    return float(weights_of(key)[0])
-
-
 def sentence_features(
     query: str,
     passages: Sequence[Passage],
     sentences: Sequence[Sentence],
     encoder: Encoder | None,
-    idf: Callable[[Sequence[str]], Mapping[str, float]],
+    idf: TermWeights,
 ) -> np.ndarray:
     """As medidas de cada frase, na ordem de ``SENTENCE_FEATURES``: [S, 7] float32."""
     import numpy as np
 
-    known = read_query(query, idf(list(dict.fromkeys(terms(query)))))
+    known = read_query(query, idf)
     heads = [head_of_passage(passage) for passage in passages]
     top = max(passage.score for passage in passages)
     asks = bool(_ASKS_NUMBER.search(query.lower()))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,8 @@ from src.retrieval.portuguese import is_stop_word, stem, term_of, words
 if TYPE_CHECKING:
     import numpy as np
 
+#: Dos termos de uma pergunta ao peso de cada um (ver ``ChunkBackend.idf``).
+TermWeights = Callable[[Sequence[str]], Mapping[str, float]]
 #: O que se mede de cada candidato.
 FEATURES = ("lexical", "dense", "sentence", "coverage", "pairs", "head")
 _SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|\n+")
@@ -45,12 +47,12 @@ class QueryTerms:
     pairs: Mapping[tuple[str, str], float]
 
 
-def read_query(query: str, idf: Mapping[str, float]) -> QueryTerms:
-    """Os termos de ``query``; ``idf`` dá o peso de cada termo dela."""
+def read_query(query: str, idf: TermWeights) -> QueryTerms:
+    """Os termos de ``query``; ``idf`` dá o peso de cada um deles."""
     found = words(query)
-    own = dict.fromkeys(term for term in map(term_of, found) if term)
-    total = sum(idf[term] for term in own)
-    weights = {term: idf[term] / total for term in own} if total > 0 else {}
+    own = idf(list(dict.fromkeys(term for term in map(term_of, found) if term)))
+    total = sum(own.values())
+    weights = {term: value / total for term, value in own.items()} if total > 0 else {}
     floor = _STOP_PAIR_WEIGHT / max(len(weights), 1)
     pairs: dict[tuple[str, str], float] = {}
     for first, second in zip(found, found[1:]):
@@ -136,32 +138,44 @@ def _learned() -> dict[str, list[float]]:
     return values
 
 
-def weights_of(name: str) -> np.ndarray:
-    """Os pesos aprendidos de nome ``name``: [F] float32."""
+def weights_of(name: str, with_vectors: bool) -> np.ndarray:
+    """Os pesos aprendidos de nome ``name``, para um índice com vetores ou sem: [F] float32."""
     import numpy as np
 
-    return np.array(_learned()[name], dtype=np.float32)
+    return np.array(_learned()[learned_key(name, with_vectors)], dtype=np.float32)
+
+
+def learned_key(name: str, with_vectors: bool) -> str:
+    """O nome, em ``ranking.json``, dos pesos ``name`` de um índice com vetores ou sem."""
+    return f"{name}_{'hybrid' if with_vectors else 'lexical'}"
 
 
 def rank_scores(features: np.ndarray, with_vectors: bool) -> np.ndarray:
     """A nota de cada candidato: [K, 6] -> [K] float32; maior é melhor."""
-    scores: np.ndarray = features @ weights_of("rank_hybrid" if with_vectors else "rank_lexical")
+    scores: np.ndarray = features @ weights_of("rank", with_vectors)
     return scores
 
 
-def relevances(features: np.ndarray, with_vectors: bool) -> np.ndarray:
-    """A chance de cada candidato responder à pergunta: [K, 6] -> [K] float32, de 0 a 1.
+def relevances(features: np.ndarray, with_vectors: bool, name: str = "relevance") -> np.ndarray:
+    """A chance de cada linha de medidas responder à pergunta: [K, F] -> [K] float32, de 0 a 1.
 
     É uma regressão logística, aprendida com perguntas cuja passagem está no índice e perguntas cuja
     passagem foi retirada dele.
+
+    Args:
+        name: os pesos: "relevance" (um candidato, 6 medidas) ou "answer" (a resposta toda, 4).
     """
     import numpy as np
 
-    weights = weights_of("relevance_hybrid" if with_vectors else "relevance_lexical")
+    weights = weights_of(name, with_vectors)
     logits = features @ weights[:-1] + weights[-1]  # o último é o termo constante
     return (1 / (1 + np.exp(-logits))).astype(np.float32)
 
 
-def relevance_threshold(with_vectors: bool) -> float:
-    """A relevância a partir da qual se diz que os documentos respondem."""
-    return float(weights_of("threshold_hybrid" if with_vectors else "threshold_lexical")[0])
+def relevance_threshold(with_vectors: bool, name: str = "threshold") -> float:
+    """A chance a partir da qual se diz que um trecho responde.
+
+    Args:
+        name: "threshold" (um trecho) ou "answer_threshold" (a resposta toda).
+    """
+    return float(weights_of(name, with_vectors)[0])

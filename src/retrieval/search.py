@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from src.retrieval.portuguese import terms
 from src.retrieval.ranking import candidate_features, rank_scores, read_query, relevances
 from src.retrieval.types import Chunk, ChunkBackend, MetadataFilter
 
@@ -87,7 +86,7 @@ def read_candidates(
     vector = encoder.encode([query], "query")[0] if encoder is not None else None
     ids = _candidates(backend, query, vector, max(CANDIDATES, 2 * top_k), keep, top_k)
     chunks = [backend.chunk(int(index)) for index in ids]
-    known = read_query(query, backend.idf(list(dict.fromkeys(terms(query)))))
+    known = read_query(query, backend.idf)
     lexical = backend.lexical_scores(query, ids)
     dense = backend.dense_scores(vector, ids) if vector is not None else None
     texts = [(head_of(chunk), chunk.text) for chunk in chunks]

@@ -19,7 +19,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import InputModule
 
-from src.retrieval.encoder import PREFIXES, SHIPPED_FOLDER, LunaEncoder, mean_vector
+from src.retrieval.encoder import PREFIXES, SHIPPED_FOLDER, LunaEncoder, mean_vector, padded
 
 
 class LunaEncoderModule(InputModule):
@@ -37,12 +37,7 @@ class LunaEncoderModule(InputModule):
     ) -> dict[str, torch.Tensor]:
         """Os tokens de textos: ``input_ids`` e ``attention_mask``, [B, T]."""
         found = self.tokenizer.encode_batch([(prompt or "") + text for text in inputs])
-        longest = max(len(encoding.ids) for encoding in found)
-        ids = torch.zeros(len(found), longest, dtype=torch.long)
-        mask = torch.zeros(len(found), longest, dtype=torch.bool)
-        for row, encoding in enumerate(found):
-            ids[row, : len(encoding.ids)] = torch.tensor(encoding.ids)
-            mask[row, : len(encoding.ids)] = True
+        ids, mask = padded([encoding.ids for encoding in found])
         return {"input_ids": ids, "attention_mask": mask}
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

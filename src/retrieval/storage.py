@@ -339,7 +339,7 @@ def index_lock(
         LunaError: o tempo acabou. StorageError: o disco recusou a trava.
     """
     folder = Path(folder).absolute()
-    target = folder.with_name(f".{folder.name}.lock")
+    target = lock_file(folder)
     owner = (str(target), os.getpid(), threading.get_ident())
     if owner in _held:
         yield
@@ -351,6 +351,11 @@ def index_lock(
     finally:
         _held.discard(owner)
         lock.release()
+
+
+def lock_file(folder: Path) -> Path:
+    """O arquivo da trava do índice ``folder``."""
+    return folder.with_name(f".{folder.name}.lock")
 
 
 def _acquire(target: Path, folder: Path, timeout: float | None, on_wait: Callable[[], None]) -> Any:

@@ -99,6 +99,14 @@ class DocumentRecord:
     origin: str = "file"
 
 
+def by_file(chunks: Sequence[Chunk]) -> list[tuple[DocumentRecord, list[Chunk]]]:
+    """Trechos que não vêm de uma leitura, juntos por arquivo, com um registro sem resumo."""
+    files: dict[str, list[Chunk]] = {}
+    for chunk in chunks:
+        files.setdefault(chunk.file, []).append(chunk)
+    return [(DocumentRecord(file, "", len(own)), own) for file, own in files.items()]
+
+
 class Hits(NamedTuple):
     """Trechos achados, do melhor ao pior; no empate, na ordem em que foram indexados.
 
