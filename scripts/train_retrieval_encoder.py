@@ -270,11 +270,11 @@ class Tuned:
             update = self.up[name] @ self.down[name]
             self.encoder.weights[name] = self.frozen[name] + scale * update
 
-    def vectors(self, texts: Sequence[str]) -> torch.Tensor:
-        """Os vetores [B, D] de textos já com prefixo, com gradiente."""
+    def states(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(estados [B, T, D] com gradiente, máscara [B, T]) de textos já com prefixo."""
         rows = [item.ids[:MAX_TOKENS] for item in self.encoder.tokenizer.encode_batch(list(texts))]
         ids, mask = padded(rows)
-        return mean_vector(self.encoder.hidden_states(ids, mask), mask)
+        return self.encoder.hidden_states(ids, mask), mask
 
     def adapter(self) -> dict[str, np.ndarray]:
         """O ajuste em fp16, com a escala dentro de B."""
@@ -465,28 +465,55 @@ def tune(model: Tuned, batches: Sequence[Batch]) -> None:
 
 
 def batch_loss(model: Tuned, batch: Batch) -> torch.Tensor:
-    """InfoNCE (van den Oord e outros, 2018), mais a comparação entre perguntas.
-
-    A primeira põe o certo na frente dos outros textos do lote, para cada pergunta. A segunda põe o
-    cosseno do certo de qualquer pergunta acima do melhor errado de qualquer outra, também das que
-    nada responde: é o que separa o que os documentos respondem do que não respondem.
-    """
+    """A perda dos cossenos entre vetores mais a das comparações token a token (``late_scores``)."""
     model.merge()
     queries = [PREFIXES["query"] + text for text in (*batch.questions, *batch.outside)]
-    asked = model.vectors(queries)
-    found = model.vectors([PREFIXES["passage"] + text for text in batch.texts])
-    cosine = asked @ found.T  # [B + F, C]
-    scores = cosine[: len(batch.questions)] / TEMPERATURE
+    asked, asked_mask = model.states(queries)
+    found, found_mask = model.states([PREFIXES["passage"] + text for text in batch.texts])
+    cosine = mean_vector(asked, asked_mask) @ mean_vector(found, found_mask).T  # [B + F, C]
+    late = late_scores(asked, asked_mask, found, found_mask)
+    return similarity_loss(cosine, batch) + similarity_loss(late, batch)
+
+
+def late_scores(
+    asked: torch.Tensor, asked_mask: torch.Tensor, found: torch.Tensor, found_mask: torch.Tensor
+) -> torch.Tensor:
+    """``quoting.late_score`` de cada pergunta com cada texto, com gradiente: [Q, C].
+
+    Args:
+        asked: *Shape:* [Q, T, D]. asked_mask: *Shape:* [Q, T] bool, ``False`` no preenchimento.
+        found: *Shape:* [C, S, D]. found_mask: *Shape:* [C, S] bool.
+    """
+    tokens = torch.nn.functional.normalize(asked[asked_mask], dim=-1)  # [N, D], de todas
+    others = torch.nn.functional.normalize(found, dim=-1).flatten(0, 1)  # [C S, D]
+    cosine = (tokens @ others.T).view(len(tokens), *found_mask.shape)
+    best = cosine.masked_fill(~found_mask, -1.0).amax(dim=-1)  # [N, C]
+    owner = torch.arange(len(asked)).repeat_interleave(asked_mask.sum(dim=1))
+    total = best.new_zeros(len(asked), best.shape[1]).index_add(0, owner, best)
+    return total / asked_mask.sum(dim=1, keepdim=True)
+
+
+def similarity_loss(similarity: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """InfoNCE (van den Oord e outros, 2018), mais a comparação entre perguntas.
+
+    A primeira põe o certo na frente dos outros textos do lote, para cada pergunta. A segunda põe a
+    semelhança do certo de qualquer pergunta acima da do melhor errado de qualquer outra, também das
+    que nada responde: é o que separa o que os documentos respondem do que não respondem.
+
+    Args:
+        similarity: *Shape:* [B + F, C], de -1 a 1; as F últimas perguntas são as de fora.
+    """
+    scores = similarity[: len(batch.questions)] / TEMPERATURE
     ignored = torch.zeros(scores.shape, dtype=torch.bool)
     for row, (right, also) in enumerate(zip(batch.right, batch.also)):
         ignored[row, sorted(also - {right})] = True
     target = torch.tensor(batch.right)
     contrast = torch.nn.functional.cross_entropy(scores.masked_fill(ignored, -1e9), target)
     rows = torch.arange(len(target))
-    wrong = cosine.clone()
+    wrong = similarity.clone()
     wrong[rows, target] = -1.0
     wrong[: len(target)] = wrong[: len(target)].masked_fill(ignored, -1.0)
-    gap = wrong.max(dim=1).values[None, :] - cosine[rows, target][:, None]  # [B, B + F]
+    gap = wrong.max(dim=1).values[None, :] - similarity[rows, target][:, None]  # [B, B + F]
     return contrast + ABSOLUTE_WEIGHT * torch.nn.functional.softplus(gap / MARGIN).mean()
 
 

@@ -39,6 +39,7 @@ from src.models.rag_retriever import UNUSED, RAGRetriever  # noqa: E402
 from src.retrieval.chunking import chunk_document  # noqa: E402
 from src.retrieval.encoder import LunaEncoder  # noqa: E402
 from src.retrieval.quoting import (  # noqa: E402
+    SENTENCE_FEATURES,
     answer_features,
     candidate_sentences,
     sentence_features,
@@ -54,6 +55,9 @@ OUT = ROOT / "src" / "retrieval" / "ranking.json"
 PENALTY = 1e-3  # do quadrado dos pesos, nos softmax
 DECLINED = 0.85  # das perguntas de fora, a parte que o limiar recusa
 DENSE = FEATURES.index("dense")
+VECTOR_FEATURES = [
+    SENTENCE_FEATURES.index(name) for name in ("cosine", "context", "late", "late_context")
+]
 PASSAGES_READ = Config().rag.top_k  # de que a citação sai
 
 
@@ -118,15 +122,23 @@ class RememberingEncoder:
 
     def __init__(self, encoder: Any) -> None:
         self.encoder, self.identity, self.dimension = encoder, encoder.identity, encoder.dimension
-        self.known: dict[tuple[str, str], np.ndarray] = {}
+        self.known: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
 
     def encode(self, texts: Sequence[str], kind: str = "passage") -> np.ndarray:
         """Ver ``Encoder``."""
+        return self.read(texts, kind)[0]
+
+    def read(
+        self, texts: Sequence[str], kind: str = "passage"
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Ver ``Encoder``."""
         missing = [t for t in dict.fromkeys(texts) if (kind, t) not in self.known]
         if missing:
-            found = self.encoder.encode(missing, kind)
-            self.known.update({(kind, text): row for text, row in zip(missing, found)})
-        return np.stack([self.known[kind, text] for text in texts])
+            vectors, states = self.encoder.read(missing, kind)
+            halves = [state.astype(np.float16) for state in states]  # são muitos
+            self.known.update({(kind, t): found for t, *found in zip(missing, vectors, halves)})
+        found = [self.known[kind, text] for text in texts]
+        return np.stack([row for row, _ in found]), [s.astype(np.float32) for _, s in found]
 
 
 @lru_cache(maxsize=1)
@@ -198,7 +210,7 @@ def relevance_rows(
 
 
 def answer_rows(retriever: RAGRetriever, collection: Collection) -> tuple[np.ndarray, np.ndarray]:
-    """(medidas da resposta inteira [N, 4], se os documentos respondem [N]).
+    """(medidas da resposta inteira [N, 5], se os documentos respondem [N]).
 
     Positivas, as perguntas, quando a passagem certa foi achada; negativas, as mesmas sem o artigo,
     e as de fora.
@@ -328,7 +340,7 @@ def learn(collections: Sequence[Collection], model: str | None) -> dict[str, lis
         own = quote_examples(retriever, collection)
         groups.rows += own.rows
         groups.right += own.right
-    weights = fit_softmax(groups, [1, 2] if model else [])
+    weights = fit_softmax(groups, VECTOR_FEATURES if model else [])
     keep("quote", weights)
     parts = [answer_rows(retriever, collection) for retriever, collection in built]
     rows, labels = (np.concatenate(part) for part in zip(*parts))

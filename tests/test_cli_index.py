@@ -248,3 +248,24 @@ def test_control_c_leaves_the_old_index_whole(home, capsys):
     assert child.returncode == 130
     index(home, "--stats", "--json")
     assert result(capsys)["documents"] == 1
+
+
+# --- Num Qdrant -----------------------------------------------------------------------------------
+
+
+def test_the_commands_work_on_a_qdrant(home, capsys):
+    config = json.loads((home / "config.json").read_text("utf-8"))
+    config["rag"] |= {"backend": "qdrant", "qdrant_url": str(home / "qdrant")}
+    (home / "config.json").write_text(json.dumps(config), "utf-8")
+
+    assert index(home, "--docs", str(home / "docs")) == 0
+    (home / "docs" / "museu.txt").unlink()
+    (home / "docs" / "pousada.txt").write_text(HOSTEL + " Há piscina.", "utf-8")
+    assert index(home, "--update") == 0  # os padrões ficaram na coleção
+    capsys.readouterr()
+    assert run(home, "search", "--model", "LunaRAG", "-p", "piscina", "--json") == 0
+    found = result(capsys)["results"]
+    assert len(found) == 1 and "Há piscina." in found[0]["text"]
+    assert index(home, "--remove", "pousada.txt", "--json") == 0
+    assert result(capsys)["stats"]["chunks"] == 0
+    assert not (home / "models" / "LunaRAG").exists()

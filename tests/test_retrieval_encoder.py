@@ -1,7 +1,10 @@
 """O codificador de textos: as contas, o formato de 4 bits, e o que vem junto no pacote."""
 
+import importlib.util
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from src.retrieval.encoder import PREFIXES, SHIPPED_FOLDER, LunaEncoder
 from src.retrieval.encoders import SentenceTransformerEncoder, open_encoder
 from src.retrieval.packed_weights import GROUP, pack, unpack
+from src.retrieval.quoting import late_score
 from src.utils.errors import DependencyError, LunaError, ModelFormatError
 
 TEXTS = [
@@ -100,6 +104,50 @@ def test_the_passage_that_answers_is_nearer_without_sharing_words(encoder):
 
 def test_no_text_gives_no_vector(encoder):
     assert encoder.encode([]).shape == (0, encoder.dimension)
+    assert encoder.read([])[1] == []
+
+
+def test_reading_gives_the_vectors_and_the_states_of_each_token(encoder):
+    vectors, states = encoder.read(TEXTS)
+
+    np.testing.assert_array_equal(vectors, encoder.encode(TEXTS))
+    for text, own in zip(TEXTS, states):
+        ids = torch.tensor(encoder.tokenizer.encode(PREFIXES["passage"] + text).ids)[None]
+        plain = encoder.hidden_states(ids, torch.ones_like(ids, dtype=torch.bool))[0].numpy()
+        plain /= np.linalg.norm(plain, axis=1, keepdims=True)
+        np.testing.assert_allclose(own, plain, atol=5e-5)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_late_scores_are_the_mean_of_the_best_cosine_of_each_token(seed):
+    random = np.random.default_rng(seed)
+    asked, found = (random.normal(size=(random.integers(1, 6), 4)) for _ in range(2))
+    total = 0.0
+    for token in asked:
+        total += max(
+            float(token @ other / np.linalg.norm(token) / np.linalg.norm(other)) for other in found
+        )
+
+    score = late_score(*(rows / np.linalg.norm(rows, axis=1)[:, None] for rows in (asked, found)))
+
+    assert score == pytest.approx(total / len(asked), abs=1e-9)
+
+
+def test_the_late_scores_that_are_trained_are_those_that_are_used(encoder):
+    path = Path(__file__).parents[1] / "scripts" / "train_retrieval_encoder.py"
+    spec = importlib.util.spec_from_file_location("train_retrieval_encoder", path)
+    script = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    queries, (left, right) = encoder.read(TEXTS[:1], "query")[1], encoder.read(TEXTS[:2])[1]
+    states = [torch.from_numpy(rows) for rows in (*queries, left, right)]
+    padded = torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
+    lengths = torch.tensor([[len(rows)] for rows in states])
+    mask = torch.arange(padded.shape[1])[None] < lengths
+
+    trained = script.late_scores(3 * padded[:1], mask[:1], 2 * padded[1:], mask[1:])
+
+    used = [[late_score(queries[0], rows) for rows in (left, right)]]
+    np.testing.assert_allclose(trained.numpy(), used, atol=1e-5)
 
 
 def test_a_text_longer_than_the_limit_is_read_up_to_it(encoder):
@@ -131,6 +179,10 @@ def test_sentence_transformers_opens_it_and_gives_the_same_vectors(encoder):
             model.encode_query(TEXTS), encoder.encode(TEXTS, "query"), atol=2e-5
         )
         np.testing.assert_allclose(model.encode_document(TEXTS), encoder.encode(TEXTS), atol=2e-5)
+        tokens = model.encode_document(TEXTS[:2], output_value="token_embeddings")
+        for own, states in zip(tokens, encoder.read(TEXTS[:2])[1]):
+            own = torch.nn.functional.normalize(own, dim=-1).numpy()
+            np.testing.assert_allclose(own, states, atol=5e-5)
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
@@ -176,6 +228,30 @@ def test_a_local_sentence_transformers_folder_is_used(local_model):
     assert encoder.dimension == 16 and vectors.shape == (4, 16) and vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert encoder.identity == "sentence-transformers:pequeno:16"  # sem as pastas da máquina
+
+
+def test_a_model_without_token_states_counts_the_text_as_one_token(local_model):
+    encoder = open_encoder(local_model)
+
+    vectors, states = encoder.read(TEXTS)
+
+    np.testing.assert_array_equal(np.concatenate(states), vectors)
+
+
+def test_token_states_of_a_sentence_transformers_model_are_used(tmp_path, encoder, monkeypatch):
+    import sentence_transformers
+
+    from src.retrieval.sentence_transformer_module import as_sentence_transformer
+
+    monkeypatch.setattr(
+        sentence_transformers, "SentenceTransformer", lambda name: as_sentence_transformer()
+    )
+    vectors, states = SentenceTransformerEncoder("qualquer").read(TEXTS[:2])
+
+    expected, tokens = encoder.read(TEXTS[:2])
+    np.testing.assert_allclose(vectors, expected, atol=2e-5)
+    for own, other in zip(states, tokens):
+        np.testing.assert_allclose(own, other, atol=5e-5)
 
 
 def test_e5_models_get_the_prefixes_they_do_not_declare(local_model, tmp_path):

@@ -25,6 +25,8 @@ from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from qdrant_client import models  # noqa: E402
 
+from src.config.config import Config  # noqa: E402
+from src.models.rag_retriever import RAGRetriever  # noqa: E402
 from src.retrieval import qdrant_backend, qdrant_schema  # noqa: E402
 from src.retrieval.lexical import LexicalIndex  # noqa: E402
 from src.retrieval.portuguese import terms  # noqa: E402
@@ -177,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         plain = json.loads(json.dumps(result, default=lambda item: item.model_dump(mode="json")))
         return self._reply(200, {"result": plain, "status": "ok", "time": 0.0})
 
-    do_GET = do_PUT = do_POST = do_DELETE = _answer
+    do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = _answer
 
 
 def _route(local, command, name, rest, body):
@@ -188,6 +190,8 @@ def _route(local, command, name, rest, body):
             return local.get_collection(name)
         if command == "DELETE":
             return local.delete_collection(name)
+        if command == "PATCH":
+            return local.update_collection(name, metadata=models.UpdateCollection(**body).metadata)
         config = models.CreateCollection(**body)
         return local.create_collection(
             name, config.vectors, config.sparse_vectors, metadata=config.metadata
@@ -439,9 +443,10 @@ def test_file_without_chunks_is_recorded(backend):
 def test_reopening_gives_the_same_answers(open_backend):
     backend, reference = open_backend(), Reference(qdrant_schema.AVERAGE_TERMS)
     fill(backend, reference)
+    backend.write_extra({"encoder": "um", "patterns": ["docs"]})
     backend.close()
     again = open_backend(dimension=D, average_terms=5.0)  # a média é a da coleção
-    assert again.dimension == D
+    assert again.dimension == D and again.extra["encoder"] == "um"
     assert_same(again, reference)
     for target in (again, reference):
         target.add(record_of("c.txt"), make_chunks("c.txt", TEXTS[:2]), make_vectors(2, seed=5))
@@ -723,3 +728,19 @@ def test_terms_that_collide_count_as_one(monkeypatch):
     monkeypatch.setattr(qdrant_schema, "term_number", lambda term: 7)
     numbers, weights = qdrant_schema.term_weights("rio mar serra", 3.0)
     assert numbers == [7] and weights == [pytest.approx(3 / (3 + 1.2))]
+
+
+def test_vectors_of_another_encoder_are_not_mixed(tmp_path, caplog):
+    config = Config.from_dict({"rag": {"backend": "qdrant", "qdrant_url": str(tmp_path / "q")}})
+    retriever = RAGRetriever.open(config, tmp_path)
+    retriever.add_documents(["O museu abre às nove."])
+    retriever.index_encoder = "outro codificador"
+    retriever.save(tmp_path)
+    retriever.backend.close()
+
+    again = RAGRetriever.open(config, tmp_path)
+    with pytest.raises(DataError, match="outro codificador.*rag.qdrant_collection"):
+        again.add_documents(["A multa é de dez reais."])
+    assert [str(found) for found in again.retrieve("museu")] == ["O museu abre às nove."]
+    assert "usa só as palavras" in caplog.text and len(again) == 1
+    again.backend.close()

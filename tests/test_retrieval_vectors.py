@@ -52,6 +52,17 @@ def test_the_search_is_the_sorted_list_of_inner_products(use_faiss):
     assert found.scores == pytest.approx(exact[found.ids], abs=1e-6)
 
 
+@pytest.mark.parametrize("threshold", [1, 10_000])
+def test_the_product_and_faiss_give_the_same_search(monkeypatch, threshold):
+    monkeypatch.setattr(module, "PRODUCT_FROM", threshold)
+    vectors, query = unit(300), unit(1, seed=1)[0]
+
+    found = built(vectors, use_faiss=True).search(query, 20)
+
+    plain = sorted(range(300), key=lambda row: -sum(a * b for a, b in zip(vectors[row], query)))
+    assert found.ids.tolist() == plain[:20]
+
+
 @pytest.mark.parametrize("use_faiss", [True, False])
 def test_equal_vectors_come_in_the_order_of_indexing(use_faiss):
     found = built(np.repeat(unit(1), 5, axis=0), use_faiss=use_faiss).search(unit(1)[0], 3)

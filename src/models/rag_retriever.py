@@ -24,7 +24,7 @@ from src.retrieval.reach import pattern_list
 from src.retrieval.search import Filters, Found, search
 from src.retrieval.storage import index_exists, load_index, save_index
 from src.retrieval.types import Chunk, ChunkBackend, DocumentRecord
-from src.utils.errors import UsageError
+from src.utils.errors import DataError, UsageError
 from src.utils.file_utils import PathLike
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class RAGRetriever:
             DependencyError, LunaError: o Qdrant não está instalado, ou não responde.
         """
         rag = config.rag
-        backend: ChunkBackend | None = None
+        backend = None
         if rag.backend == "qdrant":
             from src.retrieval.qdrant_backend import QdrantBackend
 
@@ -142,7 +142,15 @@ class RAGRetriever:
             config=config,
             backend=backend,
         )
-        return made.load(folder) if backend is None and index_exists(folder) else made
+        if backend is not None:
+            made._recall(backend.extra)
+            return made
+        return made.load(folder) if index_exists(folder) else made
+
+    def _recall(self, extra: Mapping[str, Any]) -> None:
+        """De que arquivos veio o índice e de quem são os vetores, como ``save`` os guardou."""
+        self.patterns = list(extra.get("patterns") or [])
+        self.index_encoder = extra.get("encoder")
 
     # --- O codificador ----------------------------------------------------------------------------
 
@@ -418,15 +426,19 @@ class RAGRetriever:
     def save(self, path: PathLike) -> None:
         """Grava o índice na pasta ``path``; uma queda no meio deixa o anterior inteiro.
 
-        O Qdrant já guarda tudo à medida que entra: com ele, nada há a gravar.
+        O Qdrant já guarda os trechos à medida que entram: com ele, ``path`` não é usado.
 
         Erros:
             StorageError: o disco recusou.
         """
-        if not isinstance(self.backend, LocalBackend):
-            return
         extra = {"encoder": self.index_encoder, "patterns": self.patterns}
-        self.manifest = save_index(path, self.backend, extra)
+        if isinstance(self.backend, LocalBackend):
+            self.manifest = save_index(path, self.backend, extra)
+            return
+        from src.retrieval.qdrant_backend import QdrantBackend
+
+        if isinstance(self.backend, QdrantBackend):
+            self.backend.write_extra(extra)
 
     def load(self, path: PathLike) -> RAGRetriever:
         """Lê o índice gravado em ``path``, no lugar do que está na memória.
@@ -442,8 +454,7 @@ class RAGRetriever:
         if not isinstance(self.backend, LocalBackend):
             raise UsageError("Um índice em pasta não se lê para o Qdrant: indexe os arquivos nele.")
         self.backend, self.manifest = load_index(path, self.use_faiss)
-        self.patterns = list(self.manifest.extra.get("patterns") or [])
-        self.index_encoder = self.manifest.extra.get("encoder")
+        self._recall(self.manifest.extra)
         return self
 
     def refresh_vectors(self, progress: Progress | None = None) -> int:
@@ -451,10 +462,19 @@ class RAGRetriever:
 
         Returns:
             Quantos trechos ganharam vetores; 0 se estava tudo certo.
+
+        Erros:
+            DataError: o índice está num Qdrant, onde não se refaz.
         """
-        if not self._stale_vectors() or not isinstance(self.backend, LocalBackend):
+        if not self._stale_vectors():
             return 0
         assert self.encoder is not None
+        if not isinstance(self.backend, LocalBackend):
+            raise DataError(
+                f"Os vetores desta coleção do Qdrant são do codificador '{self.index_encoder}', e "
+                f"o em uso é '{self.encoder.identity}': não se misturam. Indexe numa coleção nova "
+                "(rag.qdrant_collection), ou volte ao codificador anterior."
+            )
         table, _, _ = self.backend.parts()
         texts = [chunk.indexed_text for chunk in table]
         logger.warning(
@@ -487,7 +507,8 @@ class RAGRetriever:
                 if not self._warned:
                     logger.warning(
                         "Os vetores do índice faltam ou são de outro codificador: a busca usa só "
-                        "as palavras. Para refazê-los: python main.py index --model NOME --update"
+                        "as palavras. Para refazê-los: python main.py index --model NOME --update "
+                        "(num Qdrant, indexe numa coleção nova: rag.qdrant_collection)"
                     )
                 self._warned = True
                 return None

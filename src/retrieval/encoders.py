@@ -28,6 +28,11 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str], kind: str = "passage") -> np.ndarray:
         """Os vetores [len(texts), D] float32, de norma 1; ``kind``: "query" ou "passage"."""
 
+    def read(
+        self, texts: Sequence[str], kind: str = "passage"
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """O mesmo, e os estados dos tokens de cada texto: [T, D] float32, de norma 1."""
+
 
 class SentenceTransformerEncoder:
     """Um modelo do sentence-transformers: nome no Hugging Face ou pasta local.
@@ -63,10 +68,30 @@ class SentenceTransformerEncoder:
         """Ver ``Encoder``."""
         import numpy as np
 
+        found = self._run(texts, kind, normalize_embeddings=True)
+        return np.asarray(found, dtype=np.float32).reshape(len(texts), self.dimension)
+
+    def read(
+        self, texts: Sequence[str], kind: str = "passage"
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Ver ``Encoder``; num modelo sem estados por token, o texto inteiro conta como um."""
+        import numpy as np
+        import torch.nn.functional as functional
+
+        vectors = self.encode(texts, kind)
+        found = self._run(texts, kind, output_value=None)
+        if not found or "token_embeddings" not in found[0]:
+            return vectors, list(vectors[:, None])
+        states = [
+            functional.normalize(item["token_embeddings"][item["attention_mask"].bool()], dim=-1)
+            for item in found
+        ]
+        return vectors, [np.asarray(item.float().cpu(), dtype=np.float32) for item in states]
+
+    def _run(self, texts: Sequence[str], kind: str, **options: Any) -> Any:
         method = self.model.encode_query if kind == "query" else self.model.encode_document
         prepared = [self.prefixes.get(kind, "") + text for text in texts]
-        found = method(prepared, normalize_embeddings=True, show_progress_bar=False)
-        return np.asarray(found, dtype=np.float32).reshape(len(texts), self.dimension)
+        return method(prepared, show_progress_bar=False, **options)
 
 
 def _public_name(name: str) -> str:

@@ -128,7 +128,17 @@ class QdrantBackend:
         """
         return QdrantDocuments(self._store)
 
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """O que se guardou com ``write_extra``."""
+        return self._store.extra
+
     # --- Mudanças ---------------------------------------------------------------------------
+
+    @served
+    def write_extra(self, values: Mapping[str, Any]) -> None:
+        """Guarda, nos metadados da coleção, de quem são os vetores e de onde vieram os arquivos."""
+        self._store.write_extra(values)
 
     @served
     def add(

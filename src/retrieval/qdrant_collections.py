@@ -22,6 +22,7 @@ class QdrantCollections:
         chunks, files: os nomes das coleções. exists: se a dos trechos existe.
         dimension: a dos vetores; 0 se a coleção não existe ou só tem palavras.
         average_terms: a média de termos com que a coleção foi criada, ou será.
+        extra: o que quem indexa guardou junto da coleção (``write_extra``).
 
     Args:
         expected: a dimensão dos vetores que virão; 0 se ainda não se sabe.
@@ -45,6 +46,7 @@ class QdrantCollections:
         self.chunks, self.files = name, f"{name}_files"
         self.expected, self.average_terms = expected, average_terms
         self.dimension, self.exists = 0, False
+        self.extra: dict[str, Any] = {}
         self._layout = dict(layout or {})
         with explained(self.place):
             self.client = connect(location, api_key, timeout_s)
@@ -67,7 +69,8 @@ class QdrantCollections:
             )
         dense = dict(config.params.vectors or {}).get(schema.DENSE)
         self.dimension = dense.size if dense else 0
-        self.average_terms = float((config.metadata or {}).get("average_terms", self.average_terms))
+        self.extra = dict(config.metadata or {})
+        self.average_terms = float(self.extra.get("average_terms", self.average_terms))
         for name in ("shard_number", "replication_factor"):  # valem se ela for refeita
             if getattr(config.params, name):
                 self._layout.setdefault(name, getattr(config.params, name))
@@ -92,7 +95,7 @@ class QdrantCollections:
         schema.create_chunks(self.client, self.chunks, dimension, self.average_terms, self._layout)
         if self._remote:
             schema.index_payload(self.client, self.chunks)
-        self.dimension, self.exists = dimension, True
+        self.dimension, self.exists, self.extra = dimension, True, {}
 
     def _ensure_files(self) -> None:
         if not self.client.collection_exists(self.files):
@@ -100,11 +103,17 @@ class QdrantCollections:
             if self._remote:
                 schema.index_payload(self.client, self.files)
 
+    def write_extra(self, values: Mapping[str, Any]) -> None:
+        """Guarda valores que o JSON tem nos metadados da coleção; sem coleção, nada faz."""
+        if self.exists and any(self.extra.get(name) != value for name, value in values.items()):
+            self.client.update_collection(self.chunks, metadata=dict(values))
+            self.extra |= values
+
     def drop(self) -> None:
         """Apaga as duas coleções."""
         self._drop(self.files)
         self._drop(self.chunks)
-        self.dimension, self.exists = 0, False
+        self.dimension, self.exists, self.extra = 0, False, {}
 
     def _drop(self, name: str) -> None:
         if self.client.collection_exists(name):

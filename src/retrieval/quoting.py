@@ -28,7 +28,18 @@ if TYPE_CHECKING:
     from src.retrieval.encoders import Encoder
 
 #: O que se mede de cada frase.
-SENTENCE_FEATURES = ("rank", "cosine", "context", "coverage", "pairs", "number", "no_number")
+SENTENCE_FEATURES = (
+    "rank",
+    "cosine",
+    "context",
+    "late",
+    "late_context",
+    "coverage",
+    "pairs",
+    "number",
+    "no_number",
+)
+_BEST = [SENTENCE_FEATURES.index(name) for name in ("cosine", "context", "late", "coverage")]
 MAX_SENTENCES = 4
 QUOTE_MASS = 0.7  # a chance que as frases citadas têm de somar
 SKIPPED = " […] "  # entre frases que não são vizinhas
@@ -142,15 +153,15 @@ def best_quote(
 
 
 def answer_features(passages: Sequence[Passage], rows: np.ndarray) -> np.ndarray:
-    """O que se mede de todas as frases juntas, para saber se alguma responde: [4] float32.
+    """O que se mede de todas as frases juntas, para saber se alguma responde: [5] float32.
 
-    O logito da maior relevância das passagens, e o maior valor, entre as frases ``rows`` [S, 7], do
-    cosseno, do cosseno com a frase anterior e da cobertura.
+    O logito da maior relevância das passagens, e o maior valor, entre as frases ``rows`` [S, 9], do
+    cosseno, do cosseno com a frase anterior, da semelhança token a token e da cobertura.
     """
     import numpy as np
 
     best = min(max(max(passage.relevance for passage in passages), 1e-6), 1 - 1e-6)
-    return np.array([np.log(best / (1 - best)), *rows[:, 1:4].max(axis=0)], dtype=np.float32)
+    return np.array([np.log(best / (1 - best)), *rows[:, _BEST].max(axis=0)], dtype=np.float32)
 
 
 def sentence_features(
@@ -160,7 +171,7 @@ def sentence_features(
     encoder: Encoder | None,
     idf: TermWeights,
 ) -> np.ndarray:
-    """As medidas de cada frase, na ordem de ``SENTENCE_FEATURES``: [S, 7] float32."""
+    """As medidas de cada frase, na ordem de ``SENTENCE_FEATURES``: [S, 9] float32."""
     import numpy as np
 
     known = read_query(query, idf)
@@ -173,13 +184,27 @@ def sentence_features(
         coverage, _, pairs, _ = text_features(known, head, sentence.text)
         numbers = bool(_HAS_NUMBER.search(sentence.text.lower()))
         row[0] = passages[sentence.passage].score - top
-        row[3:] = coverage, pairs, asks and numbers, asks and not numbers
+        row[5:] = coverage, pairs, asks and numbers, asks and not numbers
     if encoder is not None:
-        vector = encoder.encode([query], "query")[0]
         alone, around = _sentence_texts(sentences, heads)
-        both = encoder.encode([*alone, *around]) @ vector
-        rows[:, 1], rows[:, 2] = both[: len(alone)], both[len(alone) :]
+        (vector,), (asked,) = encoder.read([query], "query")
+        vectors, found = encoder.read([*alone, *around])
+        rows[:, 1:3] = (vectors @ vector).reshape(2, -1).T
+        rows[:, 3:5] = np.reshape([late_score(asked, states) for states in found], (2, -1)).T
     return rows
+
+
+def late_score(asked: np.ndarray, found: np.ndarray) -> float:
+    """A semelhança token a token de uma pergunta com um texto, de -1 a 1.
+
+    Cada token da pergunta fica com o cosseno do token do texto que mais se parece com ele; a nota é
+    a média deles. É a "interação tardia" do ColBERT (Khattab e Zaharia, 2020, arXiv:2004.12832),
+    com os estados da última camada.
+
+    Args:
+        asked: *Shape:* [T, D], de norma 1. found: *Shape:* [S, D], de norma 1.
+    """
+    return float((asked @ found.T).max(axis=1).mean())
 
 
 def head_of_passage(passage: Passage) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from src.retrieval.portuguese import is_stop_word, stem, term_of, words
 
@@ -64,24 +64,22 @@ def read_query(query: str, idf: TermWeights) -> QueryTerms:
     return QueryTerms(weights, total, {pair: value / mass for pair, value in pairs.items()})
 
 
-@dataclass(frozen=True)
-class _ReadText:
-    """Um trecho relido: os termos de cada frase e os pares de radicais vizinhos."""
+class _ReadText(NamedTuple):
+    """Um trecho relido: os termos de cada frase, e os radicais na ordem, entre espaços.
+
+    Um "|" separa as frases: " o gat mi | um cao lat ". Nesse texto se procura um par de vizinhos,
+    o que é mais rápido que montar o conjunto de todos os pares.
+    """
 
     sentences: tuple[frozenset[str], ...]
-    pairs: frozenset[tuple[str, str]]
+    stems: str
 
 
 @lru_cache(maxsize=4096)
 def _read(text: str) -> _ReadText:
-    sentences: list[frozenset[str]] = []
-    pairs: set[tuple[str, str]] = set()
-    for sentence in _SENTENCE_END.split(text):
-        found = words(sentence)
-        sentences.append(frozenset(term for term in map(term_of, found) if term))
-        stems = [stem(word) for word in found]
-        pairs.update(zip(stems, stems[1:]))
-    return _ReadText(tuple(sentences), frozenset(pairs))
+    found = [words(sentence) for sentence in _SENTENCE_END.split(text)]
+    stems = " | ".join(" ".join(map(stem, own)) for own in found)
+    return _ReadText(tuple(frozenset(map(term_of, own)) for own in found), f" {stems} ")
 
 
 def text_features(query: QueryTerms, head: str, text: str) -> tuple[float, float, float, float]:
@@ -91,19 +89,23 @@ def text_features(query: QueryTerms, head: str, text: str) -> tuple[float, float
         head: o título e a seção dele; contam como parte de cada frase.
     """
     read, above = _read(text), _read(head)
-    title = frozenset().union(*above.sentences)
     weights = query.weights
-    in_head = sum(value for term, value in weights.items() if term in title)
-    best = max(
-        sum(value for term, value in weights.items() if term in sentence or term in title)
-        for sentence in read.sentences
-    )
-    everywhere = title.union(*read.sentences)
-    coverage = sum(value for term, value in weights.items() if term in everywhere)
+    known = weights.keys()
+    title = known & frozenset().union(*above.sentences)
+    own = [known & sentence | title for sentence in read.sentences]
+    sums = {found: sum(weights[term] for term in found) for found in map(frozenset, own)}
+    everywhere = frozenset().union(*own)
     pairs = sum(
-        value for pair, value in query.pairs.items() if pair in read.pairs or pair in above.pairs
+        value
+        for (first, second), value in query.pairs.items()
+        if (pair := f" {first} {second} ") in read.stems or pair in above.stems
     )
-    return best, coverage, pairs, in_head
+    return (
+        max(sums.values()),
+        sum(weights[term] for term in everywhere),
+        pairs,
+        sum(weights[term] for term in title),
+    )
 
 
 def candidate_features(
@@ -163,7 +165,7 @@ def relevances(features: np.ndarray, with_vectors: bool, name: str = "relevance"
     passagem foi retirada dele.
 
     Args:
-        name: os pesos: "relevance" (um candidato, 6 medidas) ou "answer" (a resposta toda, 4).
+        name: os pesos: "relevance" (um candidato, 6 medidas) ou "answer" (a resposta toda, 5).
     """
     import numpy as np
 

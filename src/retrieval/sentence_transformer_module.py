@@ -41,11 +41,12 @@ class LunaEncoderModule(InputModule):
         return {"input_ids": ids, "attention_mask": mask}
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Acrescenta ``sentence_embedding`` [B, D]."""
+        """Acrescenta ``sentence_embedding`` [B, D] e ``token_embeddings`` [B, T, D]."""
         ids, mask = features["input_ids"].cpu(), features["attention_mask"].cpu().bool()
         with torch.inference_mode():
             states = self.encoder.hidden_states(ids, mask)
             features["sentence_embedding"] = mean_vector(states, mask).clone()
+            features["token_embeddings"] = states.clone()
         return features
 
     def get_embedding_dimension(self) -> int:

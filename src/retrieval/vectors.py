@@ -2,9 +2,10 @@
 
 Os vetores ficam uma vez só na memória, numa matriz float32, e é assim que vão para o disco: as
 notas depois de ler são as de antes de gravar, bit a bit. Até ``FLAT_LIMIT`` vetores a busca é
-exata, pelo FAISS ou pelo numpy, sobre a mesma matriz; daí em diante o FAISS guarda também um
-índice aproximado, com os vetores em 8 bits (HNSW, Malkov e Yashunin 2018, arXiv:1603.09320; acima
-de ``HNSW_LIMIT``, IVF), que só escolhe os candidatos: a nota de cada um é sempre a exata.
+exata, pelo FAISS ou (sem ele, com filtro, ou a partir de ``PRODUCT_FROM``) pelo numpy, sobre a
+mesma matriz; daí em diante o FAISS guarda também um índice aproximado, com os vetores em 8 bits
+(HNSW, Malkov e Yashunin 2018, arXiv:1603.09320; acima de ``HNSW_LIMIT``, IVF), que só escolhe os
+candidatos: a nota de cada um é sempre a exata.
 
     N  vetores; D  dimensão; K  resultados
 """
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# 500 mil vetores de 384 em 2 núcleos: 0,12 s pelo FAISS (uma thread), 0,08 s por numpy; montar o
-# HNSW de 210 mil não acabou em 2 minutos
+# Uma pergunta em 100 mil vetores de 384: 24 ms pelo FAISS, que usa uma thread só, e 6 ms por um
+# produto do numpy, em duas. Em 500 mil, 0,12 e 0,08 s; montar o HNSW de 210 mil não acabou em 2
+# minutos
+PRODUCT_FROM = 20_000  # daqui em diante, a busca exata é um produto do numpy
 FLAT_LIMIT = 500_000
 HNSW_LIMIT = 2_000_000  # daqui em diante, montar o grafo demora demais
 HNSW_LINKS = 32  # vizinhos de cada vetor no grafo
@@ -154,7 +157,7 @@ class VectorIndex:
         allowed = len(self) if mask is None else int(np.count_nonzero(mask))
         if faiss is not None and allowed > self.flat_limit:
             rows = self._neighbors(faiss).search(vector, 2 * count, mask)
-        elif faiss is not None and mask is None:
+        elif faiss is not None and mask is None and len(self) < PRODUCT_FROM:
             _, found = faiss.knn(
                 vector[None], self.matrix, min(count, allowed), metric=faiss.METRIC_INNER_PRODUCT
             )
