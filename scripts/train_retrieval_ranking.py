@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from train_retrieval_encoder import DOCUMENTS_FILE, held_out, read_jsonl
+from train_retrieval_encoder import DOCUMENTS_FILE, held_out, kept_apart, read_jsonl
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -100,7 +100,7 @@ def read_documents(path: Path) -> Collection:
     found = Collection([], [])
     for item in read_jsonl(path):
         title, sentences = item["titulo"], item["frases"]
-        if not held_out(title):
+        if not kept_apart(item):
             continue
         paragraphs = [" ".join(sentences[i : i + 4]) for i in range(0, len(sentences), 4)]
         document = SourceDocument(title, title, [Block(text) for text in paragraphs], title)

@@ -358,6 +358,14 @@ def test_a_folder_with_only_documents_answers_by_quoting(documents_only):
     assert documents_only.usage().total == 0
 
 
+def test_without_a_model_a_bare_subject_is_looked_up_too(documents_only, chat):
+    subject = "diária da pousada para casal"
+
+    assert "cento e oitenta" in documents_only.say(subject)
+    assert documents_only.say("Muito obrigado!") == NO_MODEL
+    assert chat.grounding.consult(subject, (), "casual").answer is None  # o modelo é quem responde
+
+
 def test_debug_describes_an_answer_that_no_model_gave(documents_only):
     for message in (QUESTION, "Oi, tudo bem?"):
         documents_only.say(message)
