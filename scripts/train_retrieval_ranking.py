@@ -33,12 +33,12 @@ from train_retrieval_encoder import DOCUMENTS_FILE, held_out, kept_apart, read_j
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from src.config.config import Config  # noqa: E402
 from src.evaluation.answers import has_term  # noqa: E402
 from src.models.rag_retriever import UNUSED, RAGRetriever  # noqa: E402
 from src.retrieval.chunking import chunk_document  # noqa: E402
 from src.retrieval.encoder import LunaEncoder  # noqa: E402
 from src.retrieval.quoting import (  # noqa: E402
+    PASSAGES_READ,
     SENTENCE_FEATURES,
     answer_features,
     candidate_sentences,
@@ -53,12 +53,9 @@ logger = logging.getLogger("train_retrieval_ranking")
 
 OUT = ROOT / "src" / "retrieval" / "ranking.json"
 PENALTY = 1e-3  # do quadrado dos pesos, nos softmax
-DECLINED = 0.85  # das perguntas de fora, a parte que o limiar recusa
+DECLINED = 0.6  # das perguntas de fora, quase todas de assunto vizinho, a parte que se recusa
 DENSE = FEATURES.index("dense")
-VECTOR_FEATURES = [
-    SENTENCE_FEATURES.index(name) for name in ("cosine", "context", "late", "late_context")
-]
-PASSAGES_READ = Config().rag.top_k  # de que a citação sai
+VECTOR_FEATURES = [SENTENCE_FEATURES.index(name) for name in ("cosine", "late")]
 
 
 @dataclass
@@ -210,7 +207,7 @@ def relevance_rows(
 
 
 def answer_rows(retriever: RAGRetriever, collection: Collection) -> tuple[np.ndarray, np.ndarray]:
-    """(medidas da resposta inteira [N, 5], se os documentos respondem [N]).
+    """(medidas da resposta inteira [N, 4], se os documentos respondem [N]).
 
     Positivas, as perguntas, quando a passagem certa foi achada; negativas, as mesmas sem o artigo,
     e as de fora.

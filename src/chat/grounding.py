@@ -207,7 +207,8 @@ class Grounding:
             answer = quotation(quote, persona)
         if self.quotes or not (quote.found or always):
             return answer
-        return Consultation(sources=numbered(quote.passages), in_context=True, fallback=answer)
+        read = numbered(quote.passages[: self.config.rag.top_k])
+        return Consultation(sources=read, in_context=True, fallback=answer)
 
     def _missing(self, quote: Quote, message: str) -> Consultation:
         """O que se diz quando os documentos não respondem."""

@@ -18,7 +18,7 @@ from src.retrieval.encoders import Encoder, open_encoder
 from src.retrieval.index_files import IndexManifest
 from src.retrieval.ingest import Ingestion, IngestReport, documents_from_texts, ingest
 from src.retrieval.local_backend import LocalBackend
-from src.retrieval.quoting import Quote, best_quote
+from src.retrieval.quoting import PASSAGES_READ, Quote, best_quote
 from src.retrieval.ranking import relevance_threshold
 from src.retrieval.reach import pattern_list
 from src.retrieval.search import Filters, Found, search
@@ -406,7 +406,7 @@ class RAGRetriever:
             A citação, com ``found`` falso se a relevância não basta; ``None`` se não há documentos.
         """
         if passages is None:
-            passages = self.retrieve(query, self.settings.top_k)
+            passages = self.retrieve(query, max(PASSAGES_READ, self.settings.top_k))
         if not passages:
             return None
         encoder, chosen = self._query_encoder(), self.settings.min_relevance

@@ -28,18 +28,8 @@ if TYPE_CHECKING:
     from src.retrieval.encoders import Encoder
 
 #: O que se mede de cada frase.
-SENTENCE_FEATURES = (
-    "rank",
-    "cosine",
-    "context",
-    "late",
-    "late_context",
-    "coverage",
-    "pairs",
-    "number",
-    "no_number",
-)
-_BEST = [SENTENCE_FEATURES.index(name) for name in ("cosine", "context", "late", "coverage")]
+SENTENCE_FEATURES = ("rank", "cosine", "late", "coverage", "pairs", "number", "no_number")
+PASSAGES_READ = 8  # de que as frases saem
 MAX_SENTENCES = 4
 QUOTE_MASS = 0.7  # a chance que as frases citadas têm de somar
 SKIPPED = " […] "  # entre frases que não são vizinhas
@@ -153,15 +143,15 @@ def best_quote(
 
 
 def answer_features(passages: Sequence[Passage], rows: np.ndarray) -> np.ndarray:
-    """O que se mede de todas as frases juntas, para saber se alguma responde: [5] float32.
+    """O que se mede de todas as frases juntas, para saber se alguma responde: [4] float32.
 
-    O logito da maior relevância das passagens, e o maior valor, entre as frases ``rows`` [S, 9], do
-    cosseno, do cosseno com a frase anterior, da semelhança token a token e da cobertura.
+    O logito da maior relevância das passagens, e o maior valor, entre as frases ``rows`` [S, 7], do
+    cosseno, da semelhança token a token e da cobertura.
     """
     import numpy as np
 
     best = min(max(max(passage.relevance for passage in passages), 1e-6), 1 - 1e-6)
-    return np.array([np.log(best / (1 - best)), *rows[:, _BEST].max(axis=0)], dtype=np.float32)
+    return np.array([np.log(best / (1 - best)), *rows[:, 1:4].max(axis=0)], dtype=np.float32)
 
 
 def sentence_features(
@@ -171,7 +161,7 @@ def sentence_features(
     encoder: Encoder | None,
     idf: TermWeights,
 ) -> np.ndarray:
-    """As medidas de cada frase, na ordem de ``SENTENCE_FEATURES``: [S, 9] float32."""
+    """As medidas de cada frase, na ordem de ``SENTENCE_FEATURES``: [S, 7] float32."""
     import numpy as np
 
     known = read_query(query, idf)
@@ -184,13 +174,12 @@ def sentence_features(
         coverage, _, pairs, _ = text_features(known, head, sentence.text)
         numbers = bool(_HAS_NUMBER.search(sentence.text.lower()))
         row[0] = passages[sentence.passage].score - top
-        row[5:] = coverage, pairs, asks and numbers, asks and not numbers
+        row[3:] = coverage, pairs, asks and numbers, asks and not numbers
     if encoder is not None:
-        alone, around = _sentence_texts(sentences, heads)
         (vector,), (asked,) = encoder.read([query], "query")
-        vectors, found = encoder.read([*alone, *around])
-        rows[:, 1:3] = (vectors @ vector).reshape(2, -1).T
-        rows[:, 3:5] = np.reshape([late_score(asked, states) for states in found], (2, -1)).T
+        vectors, states = encoder.read(_with_heads(sentences, heads))
+        rows[:, 1] = vectors @ vector
+        rows[:, 2] = [late_score(asked, own) for own in states]
     return rows
 
 
@@ -212,16 +201,9 @@ def head_of_passage(passage: Passage) -> str:
     return " ".join(dict.fromkeys(filter(None, (passage.title, passage.section))))
 
 
-def _sentence_texts(
-    sentences: Sequence[Sentence], heads: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """(cada frase com o cabeçalho; cada frase com a anterior)."""
-    alone = [f"{heads[s.passage]}: {s.text}" if heads[s.passage] else s.text for s in sentences]
-    around = []
-    for before, sentence in zip([None, *sentences], sentences):
-        same = before is not None and before.passage == sentence.passage
-        around.append(f"{before.text} {sentence.text}" if same and before else sentence.text)
-    return alone, around
+def _with_heads(sentences: Sequence[Sentence], heads: Sequence[str]) -> list[str]:
+    """Cada frase com o cabeçalho da passagem."""
+    return [f"{heads[s.passage]}: {s.text}" if heads[s.passage] else s.text for s in sentences]
 
 
 def _parts(chosen: Sequence[Sentence], passages: Sequence[Passage]) -> tuple[QuotePart, ...]:

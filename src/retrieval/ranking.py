@@ -165,7 +165,7 @@ def relevances(features: np.ndarray, with_vectors: bool, name: str = "relevance"
     passagem foi retirada dele.
 
     Args:
-        name: os pesos: "relevance" (um candidato, 6 medidas) ou "answer" (a resposta toda, 5).
+        name: os pesos: "relevance" (um candidato, 6 medidas) ou "answer" (a resposta toda, 4).
     """
     import numpy as np
 
