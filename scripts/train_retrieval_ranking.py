@@ -132,8 +132,8 @@ class RememberingEncoder:
         missing = [t for t in dict.fromkeys(texts) if (kind, t) not in self.known]
         if missing:
             vectors, states = self.encoder.read(missing, kind)
-            halves = [state.astype(np.float16) for state in states]  # são muitos
-            self.known.update({(kind, t): found for t, *found in zip(missing, vectors, halves)})
+            for text, row, state in zip(missing, vectors, states):
+                self.known[kind, text] = row, state.astype(np.float16)  # são muitos
         found = [self.known[kind, text] for text in texts]
         return np.stack([row for row, _ in found]), [s.astype(np.float32) for _, s in found]
 
