@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 TermWeights = Callable[[Sequence[str]], Mapping[str, float]]
 #: O que se mede de cada candidato.
 FEATURES = ("lexical", "dense", "sentence", "coverage", "pairs", "head")
-_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|\n+")
+_PIECE = re.compile(r"\w+|[.!?;:](?=\s)|\n")  # uma palavra, ou o fim de uma frase
+_ENDINGS = frozenset(".!?;:\n")
 _STOP_PAIR_WEIGHT = 0.1  # de uma palavra vazia num par, em relação a uma palavra média
 _WEIGHTS_FILE = Path(__file__).with_name("ranking.json")
 
@@ -67,19 +68,24 @@ def read_query(query: str, idf: TermWeights) -> QueryTerms:
 class _ReadText(NamedTuple):
     """Um trecho relido: os termos de cada frase, e os radicais na ordem, entre espaços.
 
-    Um "|" separa as frases: " o gat mi | um cao lat ". Nesse texto se procura um par de vizinhos,
-    o que é mais rápido que montar o conjunto de todos os pares.
+    A pontuação do fim das frases fica entre os radicais: " o gat mi . um cao lat ". Nesse texto se
+    procura um par de vizinhos, o que é mais rápido que montar o conjunto de todos os pares.
     """
 
-    sentences: tuple[frozenset[str], ...]
+    sentences: list[set[str]]
     stems: str
 
 
 @lru_cache(maxsize=4096)
 def _read(text: str) -> _ReadText:
-    found = [words(sentence) for sentence in _SENTENCE_END.split(text)]
-    stems = " | ".join(" ".join(map(stem, own)) for own in found)
-    return _ReadText(tuple(frozenset(map(term_of, own)) for own in found), f" {stems} ")
+    pieces = _PIECE.findall(text.lower())
+    sentences: list[set[str]] = [set()]
+    for piece, term in zip(pieces, map(term_of, pieces)):
+        if piece in _ENDINGS:
+            sentences.append(set())
+        elif term:
+            sentences[-1].add(term)
+    return _ReadText(sentences, f" {' '.join(map(stem, pieces))} ")
 
 
 def text_features(query: QueryTerms, head: str, text: str) -> tuple[float, float, float, float]:
