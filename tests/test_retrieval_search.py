@@ -107,6 +107,20 @@ def test_the_title_counts_as_part_of_every_sentence():
     assert with_title[0] == pytest.approx(1.0) and without[0] == pytest.approx(1 / 3)
 
 
+def test_texts_without_any_term_are_not_read_and_measure_the_same():
+    texts = ["O barco zarpa do porto.", "A vela apagou.", "Chove. O lago encheu.", "Nada a ver."]
+    retriever = RAGRetriever(sentence_transformer_model=UNUSED)
+    retriever.add_documents(texts)
+    query = read_query("O barco e a vela", retriever.backend.idf)
+    lexical = retriever.backend.lexical_scores("O barco e a vela", np.arange(4))
+
+    rows = candidate_features(query, [("", text) for text in texts], lexical, None)
+
+    assert (lexical == 0).tolist() == [False, False, True, True]
+    plain = [text_features(query, "", text) for text in texts]
+    np.testing.assert_allclose(rows[:, 2:], plain, atol=1e-6)
+
+
 def test_a_query_of_stop_words_measures_nothing_and_breaks_nothing():
     rows = candidate_features(query_of("o que é?"), [("", "Texto.")], np.zeros(1), None)
 

@@ -135,8 +135,8 @@ def candidate_features(
     rows[:, 0] = lexical / query.total if query.total > 0 else 0.0  # tf satura em 1
     if dense is not None:
         rows[:, 1] = dense
-    for row, (head, text) in zip(rows, texts):
-        row[2:] = text_features(query, head, text)
+    for number in np.flatnonzero(rows[:, 0]):  # sem BM25, nenhum termo está ali: o resto é 0
+        rows[number, 2:] = text_features(query, *texts[number])
     return rows
 
 
