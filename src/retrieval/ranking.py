@@ -95,23 +95,18 @@ def text_features(query: QueryTerms, head: str, text: str) -> tuple[float, float
         head: o título e a seção dele; contam como parte de cada frase.
     """
     read, above = _read(text), _read(head)
-    weights = query.weights
-    known = weights.keys()
-    title = known & frozenset().union(*above.sentences)
-    own = [known & sentence | title for sentence in read.sentences]
-    sums = {found: sum(weights[term] for term in found) for found in map(frozenset, own)}
-    everywhere = frozenset().union(*own)
+    weight_of, known = query.weights.__getitem__, query.weights.keys()
+    title: set[str] = known & set[str]().union(*above.sentences)
+    found = [own for sentence in read.sentences if (own := known & sentence)]
+    best = max((sum(map(weight_of, own - title)) for own in found), default=0.0)
+    in_title = sum(map(weight_of, title))
+    coverage = sum(map(weight_of, title.union(*found)))
     pairs = sum(
         value
         for (first, second), value in query.pairs.items()
         if (pair := f" {first} {second} ") in read.stems or pair in above.stems
     )
-    return (
-        max(sums.values()),
-        sum(weights[term] for term in everywhere),
-        pairs,
-        sum(weights[term] for term in title),
-    )
+    return in_title + best, coverage, pairs, in_title
 
 
 def candidate_features(
@@ -135,7 +130,9 @@ def candidate_features(
     rows[:, 0] = lexical / query.total if query.total > 0 else 0.0  # tf satura em 1
     if dense is not None:
         rows[:, 1] = dense
-    for number in np.flatnonzero(rows[:, 0]):  # sem BM25, nenhum termo está ali: o resto é 0
+    for number in np.flatnonzero(
+        rows[:, 0]
+    ).tolist():  # sem BM25, nenhum termo está ali: o resto é 0
         rows[number, 2:] = text_features(query, *texts[number])
     return rows
 

@@ -164,8 +164,11 @@ class VectorIndex:
             rows = found[0]
         else:
             scores = self.matrix @ vector
-            inside = np.arange(len(self)) if mask is None else np.flatnonzero(mask)
-            rows = best_hits(inside, scores[inside], count).ids
+            if mask is None:
+                rows = best_hits(np.arange(len(self)), scores, count).ids
+            else:
+                inside = np.flatnonzero(mask)
+                rows = best_hits(inside, scores[inside], count).ids
         return np.sort(rows[rows >= 0]).astype(np.int64)
 
     def _neighbors(self, faiss: Any) -> _Neighbors:
