@@ -130,9 +130,8 @@ def candidate_features(
     rows[:, 0] = lexical / query.total if query.total > 0 else 0.0  # tf satura em 1
     if dense is not None:
         rows[:, 1] = dense
-    for number in np.flatnonzero(
-        rows[:, 0]
-    ).tolist():  # sem BM25, nenhum termo está ali: o resto é 0
+    # sem BM25, nenhum termo da pergunta está no trecho: o resto é 0
+    for number in np.flatnonzero(rows[:, 0]).tolist():
         rows[number, 2:] = text_features(query, *texts[number])
     return rows
 
