@@ -178,10 +178,7 @@ class Grounding:
             always: usa os trechos mesmo quando não parecem responder.
         """
         retriever = self.retriever if self.active else None
-        wanted = always or asks_information(message)
-        if self.only_documents:  # sem modelo, só não se procura o que é claramente conversa
-            wanted = wanted or not is_small_talk(message)
-        if retriever is None or not wanted:
+        if retriever is None or not (always or asks_information(message)):
             return NOTHING
         try:
             return self._ask(retriever, message, before, persona, always)

@@ -78,15 +78,17 @@ class SentenceTransformerEncoder:
         import numpy as np
         import torch.nn.functional as functional
 
-        vectors = self.encode(texts, kind)
         found = self._run(texts, kind, output_value=None)
-        if not found or "token_embeddings" not in found[0]:
-            return vectors, list(vectors[:, None])
-        states = [
-            functional.normalize(item["token_embeddings"][item["attention_mask"].bool()], dim=-1)
-            for item in found
-        ]
-        return vectors, [np.asarray(item.float().cpu(), dtype=np.float32) for item in states]
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        states = []
+        for row, item in zip(vectors, found):
+            row[:] = functional.normalize(item["sentence_embedding"].float(), dim=-1).cpu()
+            if "token_embeddings" in item:
+                tokens = item["token_embeddings"][item["attention_mask"].bool()].float()
+                states.append(functional.normalize(tokens, dim=-1).cpu().numpy())
+            else:
+                states.append(row[None])
+        return vectors, states
 
     def _run(self, texts: Sequence[str], kind: str, **options: Any) -> Any:
         method = self.model.encode_query if kind == "query" else self.model.encode_document
