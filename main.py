@@ -10,6 +10,7 @@ import sys
 
 VERSION = "0.1.0"
 DEVICE_CHOICES = "{auto,cpu,cuda,mps}"
+EXPORT_CHOICES = "{paired,unpaired,raw}"
 MODE_CHOICES = "{low_latency,high_precision}"
 PERSONA_CHOICES = "{tecnico,casual,formal}"
 SIZE_CHOICES = "{auto,nano,mini,small,base}"
@@ -139,8 +140,10 @@ def build_parser() -> argparse.ArgumentParser:
     _train(command("train", "treina um modelo que existe"))
     _chat(command("chat", "conversa com um modelo"))
     _sessions(command("sessions", "lista, mostra, apaga e exporta conversas guardadas"))
+    _feedback(command("feedback", "mostra, exporta, importa, desfaz e apaga avaliações"))
     _index(command("index", "põe documentos no índice de um modelo, e o mantém em dia"))
     _search(command("search", "procura nos documentos de um modelo"))
+    _refine(command("refine", "refina um modelo com as avaliações que você deu"))
     _evaluate(command("evaluate", "mede um modelo, ou dois lado a lado"))
     _benchmark(command("benchmark", "mede a velocidade e compara com a última vez"))
     command("demo", "cria, treina e testa um modelo pequeno com os dados que vêm junto")
@@ -263,6 +266,28 @@ def _sessions(parser: argparse.ArgumentParser) -> None:
     add(parser, "--force", "apaga sem perguntar, ou substitui o arquivo", action="store_true")
 
 
+def _feedback(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        nargs="?",
+        default="stats",
+        metavar="AÇÃO",
+        help="stats (padrão), list, export, import, undo ou purge",
+    )
+    parser.add_argument("names", nargs="*", metavar="ARQUIVO", help="o que a ação pede, ou um ID")
+    add(
+        parser,
+        "--model",
+        "só as deste modelo e as que não dizem de qual são (com import: de que modelo são)",
+        metavar="NOME",
+    )
+    add(parser, "--format", f"com export: {EXPORT_CHOICES}; raw é o padrão", metavar="FORMATO")
+    add(parser, "--id", "com purge: apaga uma avaliação", metavar="ID")
+    add(parser, "--session", "com purge: apaga as de uma conversa", metavar="ID")
+    add(parser, "--text", "com purge: apaga as que têm este trecho", metavar="TEXTO")
+    add(parser, "--force", "apaga sem perguntar, ou substitui o arquivo", action="store_true")
+
+
 def _index(parser: argparse.ArgumentParser) -> None:
     add(
         parser,
@@ -294,6 +319,21 @@ def _search(parser: argparse.ArgumentParser) -> None:
         type=fraction,
         metavar="N",
     )
+
+
+def _refine(parser: argparse.ArgumentParser) -> None:
+    add(parser, "--model", "nome do modelo", required=True, metavar="NOME")
+    add(parser, "--dry_run", "faz tudo, menos mudar o modelo", action="store_true")
+    add(parser, "--list", "mostra as versões guardadas", action="store_true")
+    add(
+        parser,
+        "--rollback",
+        "volta à versão anterior, ou à VERSÃO (v1, v2...)",
+        nargs="?",
+        const="",
+        metavar="VERSÃO",
+    )
+    _machine(parser)
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:

@@ -79,7 +79,8 @@ def opened_chat(model: str | None, quick: bool) -> Iterator[LunaChat]:
         folder = Path(model)
         found = folder if (folder / CONFIG_FILE).is_file() else None
         try:
-            chat = LunaChat(folder.name, Config(), device="cpu", folder=found)
+            config = Config(feedback={"memory": False})
+            chat = LunaChat(folder.name, config, device="cpu", folder=found)
         except LunaError as error:
             raise SystemExit(f"Erro: {error}") from error
         yield chat

@@ -65,6 +65,7 @@ MIN_EMOTIONS, MIN_MESSAGES, MIN_AUGMENT, MIN_CONVERSATIONS = 240, 400, 200, 60
 MIN_NEAR_TOPIC = 12  # perguntas fora cujo assunto os documentos tratam; e tantas outras que não
 MIN_HARD = 8  # neutras difíceis de cada tipo, em cada parte
 MIN_SEARCH_TRAINING = 300
+MIN_CORRECTED = 25  # perguntas corrigidas, em cada parte
 MIN_KEPT = 80  # frases para aumento com cada coisa a preservar
 REPEATED_REPLY_WORDS = 6  # respostas mais curtas ("De nada!") podem se repetir
 PARAPHRASE_SHARE = (0.45, 0.55)
@@ -147,6 +148,15 @@ def check_split(data: Data) -> list[Check]:
             overlaps += [
                 f"{name}, treino e medida: {pair}" for pair in crossing(learned, [*dev, *test])
             ]
+    corrected = (
+        [
+            Document(text, record.where)
+            for record in data.sets[f"correcoes_{part}"]
+            for text in (record["pergunta"], *record["parafrases"])
+        ]
+        for part in ("dev", "teste")
+    )
+    overlaps += [f"correcoes, dev e teste: {pair}" for pair in crossing(*corrected)]
     trained = {plain_words(m["content"]) for d in data.train for m in d.messages or ()}
     overlaps += [
         f"{where}: a fala está no treino: {text!r}"
@@ -482,6 +492,21 @@ def check_conversations(data: Data) -> list[Check]:
     ]
 
 
+def check_corrections(data: Data) -> list[Check]:
+    """As perguntas corrigidas: quantas, e nenhuma frase que seja e não seja a mesma pergunta."""
+    checks = []
+    for part in ("dev", "teste"):
+        records = data.sets[f"correcoes_{part}"]
+        problems = repeated(records, "pergunta")
+        for record in records:
+            own = [record["pergunta"], *record["parafrases"], *record["vizinhas"]]
+            counts = Counter(text.strip() for text in own)
+            problems += [f"{record.where}: repete {t!r}" for t, n in counts.items() if n > 1]
+        checks.append(at_least(f"correcoes_{part}: perguntas", len(records), MIN_CORRECTED))
+        checks.append(none_of(f"correcoes_{part}: problemas", problems))
+    return checks
+
+
 # --- Saída -------------------------------------------------------------------------------------
 
 CHECKS: tuple[Callable[[Data], list[Check]], ...] = (
@@ -499,6 +524,7 @@ CHECKS: tuple[Callable[[Data], list[Check]], ...] = (
     check_augmentation,
     check_search_training,
     check_conversations,
+    check_corrections,
 )
 
 

@@ -163,6 +163,15 @@ TURN = Fields(
     }
 )
 
+CORRECTED = Fields(
+    {
+        "pergunta": TEXT,
+        "correcao": TEXT,
+        "tema": TEXT,
+        "parafrases": ListOf(TEXT, 6),
+        "vizinhas": ListOf(TEXT, 6),
+    }
+)
 ASKED = Fields({"pergunta": TEXT, "frase": Index(), "tipo": Text(ASKED_KINDS)})
 
 #: nome do conjunto -> (arquivo, o que cada linha tem de ser)
@@ -207,6 +216,8 @@ SETS: dict[str, tuple[str, Fields]] = {
             {"reservado": Flag()},  # fica fora do ajuste do codificador
         ),
     ),
+    "correcoes_dev": ("eval/correcoes_dev.jsonl", CORRECTED),
+    "correcoes_teste": ("eval/correcoes_teste.jsonl", CORRECTED),
     "aumento": ("eval/aumento.jsonl", Fields({"texto": TEXT, "preservar": KEPT})),
     "conversas": (
         "eval/conversas.jsonl",

@@ -83,6 +83,7 @@ def config(tmp_path) -> Config:
     config.paths.models_dir = str(tmp_path / "models")
     config.paths.logs_dir = str(tmp_path / "logs")
     config.paths.personas_file = str(tmp_path / "personas.json")
+    config.feedback.path = str(tmp_path / "feedback.jsonl")
     config.tokenizer.vocab_size = 400
     config.chat.max_new_tokens = 12
     config.training.precision = "fp32"  # o mesmo resultado em toda máquina

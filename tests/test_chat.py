@@ -17,6 +17,7 @@ from src.config.personas import PERSONAS, get_persona
 from src.models.emotion import read_emotion
 from src.models.engine import InferenceEngine
 from src.models.luna_model import LunaModel
+from src.models.model_files import read_save_id
 from src.utils.errors import ContextLengthError, ModelNotFoundError, UsageError
 from tests.conftest import tiny_config
 
@@ -504,6 +505,38 @@ def test_usage_adds_up_to_the_context(chat):
 
 def test_the_model_of_the_transformers_library_is_there_when_asked(chat):
     assert isinstance(chat.model, LunaModel) and chat.model is chat.model
+
+
+# ---------------------------------------------------------------------- avaliações
+
+
+def test_rating_keeps_who_answered_and_what_came_before(chat):
+    first, second = chat.say("A água do rio corre?"), chat.say("E o mar?")
+    chat.set_persona("formal")  # não foi ela quem respondeu
+    rated = chat.add_feedback("E o mar?", second, 2, tom=4)
+    (record,) = chat.feedback.get_all_feedback()
+    assert (record["id"], record["rating"], record["aspects"]) == (rated, 2, {"tom": 4})
+    assert (record["model"], record["persona"]) == ("Teste", "tecnico")
+    assert record["model_version"] == read_save_id(chat.folder)
+    assert record["history"] == [user("A água do rio corre?"), luna(first)]
+    assert "sources" not in record
+
+
+def test_rating_of_any_text_says_the_model_and_what_is_told_wins(chat):
+    chat.add_feedback("Oi", "Olá", None, correction="Bom dia.", persona="casual", turno=3)
+    (record,) = chat.feedback.get_all_feedback()
+    assert record["persona"] == "casual" and record["model"] == "Teste" and record["turno"] == 3
+    assert "rating" not in record and "history" not in record
+    with pytest.raises(UsageError, match="rating"):
+        chat.add_feedback("Oi", "Olá", 6)
+
+
+def test_rating_belongs_to_the_version_that_was_open(chat):
+    opened = read_save_id(chat.folder)
+    chat.model.save(chat.folder)  # treinado enquanto se conversa
+    chat.add_feedback("Oi", "Olá", 3)
+    assert read_save_id(chat.folder) != opened
+    assert chat.feedback.get_all_feedback()[0]["model_version"] == opened
 
 
 # ---------------------------------------------------------------------- o que chega ao motor

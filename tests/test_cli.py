@@ -492,7 +492,8 @@ def test_a_question_from_stdin_is_read_in_any_usual_encoding(
 
     def remember(self, prompt, history=None, on_text=None):
         questions.append(prompt)
-        self.last = SimpleNamespace(tokens=1, sources=(), quoted=False, declined=False)
+        told = {"quoted": False, "declined": False, "corrected": False}
+        self.last = SimpleNamespace(tokens=1, sources=(), **told)
         return "sim"
 
     monkeypatch.setattr("src.chat.luna_chat.LunaChat.generate_response", remember)

@@ -138,7 +138,9 @@ def test_the_wheel_creates_and_answers_far_from_the_source(wheel, tmp_path):
             [sys.executable, *argv], cwd=elsewhere, env=variables, check=False, **options
         )
 
-    where = python("-c", "import main, src.cli.runner as r; print(main.__file__, r.bundled_data())")
+    where = python(
+        "-c", "import main, src.utils.bundled as b; print(main.__file__, b.bundled_data())"
+    )
     bundled = installed / "src" / "bundled"
     assert where.stdout.split() == [str(installed / "main.py"), str(bundled)], where.stderr
     created = python("-m", "main", "create", "--name", "X", "--config", "tiny.json")

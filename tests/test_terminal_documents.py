@@ -277,6 +277,19 @@ def test_a_decline_without_a_model_does_not_offer_the_model(config, indexed, cap
     assert "/fontes mostra o trecho mais próximo." in told and "me deixa responder" not in told
 
 
+def test_rating_a_quote_without_a_model_keeps_its_sources(config, indexed):
+    config.feedback.min_new = 1  # não há o que refinar
+    session = TerminalChat(DocumentChat("Pousada", config, folder=indexed()))
+    for question in (QUESTION, UNANSWERED):
+        session._answer(question)
+        commands.run_command(session, "/nota 5")
+
+    quote, declined = session.chat.feedback.get_all_feedback()
+    assert quote["sources"] == ["regras-0.txt"] and quote["model"] == "Pousada"
+    assert "model_version" not in quote and "sources" not in declined
+    assert not session.ratings.invited
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """``LUNA_HOME`` com dois documentos indexados em ``LunaRAG``."""

@@ -1,8 +1,12 @@
 """O TRL treina um modelo Luna como qualquer outro (contrato 7 do modelo)."""
 
+import json
+
 import pytest
 import torch
 
+from src.models.feedback_formats import export
+from src.models.feedback_system import FeedbackSystem
 from src.models.luna_model import LunaModel
 from tests.conftest import make_model, tiny_config
 
@@ -56,3 +60,20 @@ def test_preference_tuning_takes_a_step(tokenizer, tmp_path):
     )
     trainer.train()
     assert moved(fresh(tokenizer), trainer.model)
+
+
+def test_exported_feedback_has_the_columns_and_the_form_that_trl_expects(tmp_path):
+    from trl.data_utils import is_conversational, unpair_preference_dataset
+
+    system = FeedbackSystem(path=tmp_path / "feedback.jsonl")
+    system.add_feedback("Que horas são?", "Dez.", 2, correction="Dez e meia.")
+    system.add_feedback("Tudo bem?", "Tudo ótimo.", 5)
+    rows = {}
+    for kind in ("paired", "unpaired"):
+        export(system.get_training_samples(), tmp_path / kind, kind)
+        lines = (tmp_path / kind).read_text("utf-8").splitlines()
+        rows[kind] = datasets.Dataset.from_list([json.loads(line) for line in lines])
+    assert all(is_conversational(row) for found in rows.values() for row in found)
+    unpaired = unpair_preference_dataset(rows["paired"])
+    assert set(unpaired.column_names) == set(rows["unpaired"].column_names)
+    assert list(unpaired) == list(rows["unpaired"])[:2]

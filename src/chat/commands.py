@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from src.chat import rating_commands
 from src.config.config import MODES
 from src.config.options import SAMPLING, check_fields, quoted
 from src.config.personas import Sampling
@@ -276,6 +277,23 @@ COMMANDS: list[Command] = [
     Command(
         ("/proativo", "/proactive"), "[ligado|desligado]", "liga ou desliga as sugestões", proactive
     ),
+    Command(("/nota", "/rate"), "1-5", "dá uma nota à última resposta", rating_commands.rate),
+    Command(
+        ("/avaliar", "/aspects"),
+        "[p=1-5 r=1-5 t=1-5]",
+        "dá notas à precisão, à relevância e ao tom; sem elas, pergunta",
+        rating_commands.rate_aspects,
+    ),
+    Command(
+        ("/corrigir", "/correct"),
+        "[texto]",
+        "diz qual seria a resposta boa; sem texto, pergunta",
+        rating_commands.correct,
+    ),
+    Command(("/nps",), "0-10", "diz quanto você me recomendaria", rating_commands.rate_experience),
+    Command(
+        ("/desfazer", "/undo"), "", "desfaz a última avaliação da conversa", rating_commands.undo
+    ),
 ]
 
 
@@ -313,10 +331,10 @@ def completions(session: "TerminalChat", text: str) -> Iterable[str]:
         names = [alias for command in COMMANDS for alias in command.names]
         return [alias for alias in names if alias.startswith(name.casefold())]
     typed = argument.casefold()
-    return [word for word in _arguments(session, name) if word.startswith(typed)]
+    return [word for word in _arguments(session, name, typed) if word.startswith(typed)]
 
 
-def _arguments(session: "TerminalChat", name: str) -> Iterable[str]:
+def _arguments(session: "TerminalChat", name: str, typed: str) -> Iterable[str]:
     options: dict[str, Callable[[], Iterable[str]]] = {
         "/ajuda": lambda: [command.names[0] for command in COMMANDS],
         "/persona": lambda: sorted(session.chat.personas),
@@ -324,6 +342,9 @@ def _arguments(session: "TerminalChat", name: str) -> Iterable[str]:
         "/proativo": lambda: (ON_WORDS[0], OFF_WORDS[0]),
         "/documentos": lambda: (ON_WORDS[0], OFF_WORDS[0]),
         "/contexto": lambda: ["limpar"],
+        "/nota": lambda: map(str, rating_commands.RATINGS),
+        "/nps": lambda: map(str, rating_commands.NPS),
+        "/avaliar": lambda: rating_commands.aspect_completions(typed),
         "/carregar": lambda: [info.id for info in session.store.list()[:SHOWN_SESSIONS]],
     }
     try:

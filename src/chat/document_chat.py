@@ -44,6 +44,8 @@ class DocumentChat(LunaChat):
             DataError: os documentos não se deixam abrir, e sem eles não há o que responder.
         """
         found = super()._consult(prompt, before)
+        if found.correction is not None:
+            return found
         if self.grounding.problem:
             raise DataError(self.grounding.problem)
         if found.answer is not None:

@@ -21,6 +21,7 @@ from src.utils.model_store import RETRIEVER_DIR
 
 if TYPE_CHECKING:
     from src.models.rag_retriever import RAGRetriever, RetrievedChunk
+    from src.retrieval.corrections import Correction
     from src.retrieval.quoting import Quote
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Consultation:
-    """O que os documentos disseram de uma mensagem.
+    """O que se achou de uma mensagem antes de o modelo responder, quase sempre nos documentos.
 
     Atributos:
         answer: a resposta pronta (citação ou recusa); ``None`` se é o modelo quem responde.
@@ -88,6 +89,7 @@ class Consultation:
         quoted: a resposta é uma citação. declined: os documentos não respondem, e isso foi dito.
         in_context: os trechos vão no contexto do modelo. fallback: o que vale se eles não cabem.
         prefix: o que vem antes da resposta do modelo.
+        correction: a resposta pronta não vem deles: alguém já corrigiu a desta pergunta.
     """
 
     answer: str | None = None
@@ -97,6 +99,7 @@ class Consultation:
     in_context: bool = False
     fallback: "Consultation | None" = None
     prefix: str = ""
+    correction: "Correction | None" = None
 
 
 NOTHING = Consultation()

@@ -79,7 +79,11 @@ def read_message(reader: Reader, label: str) -> str:
     Erros:
         EOFError, KeyboardInterrupt: como em ``Reader.read``.
     """
-    line = reader.read(label)
+    return whole_message(reader, reader.read(label))
+
+
+def whole_message(reader: Reader, line: str) -> str:
+    """A mensagem que começa em ``line``: se ela abre três aspas, lê as outras até fechá-las."""
     if not line.lstrip().startswith(BLOCK):
         return line.strip()
     text = line.lstrip().removeprefix(BLOCK)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.chat.answer import AnswerStream, ReadyAnswer, TextSink, TokenProducer
+from src.chat.corrections_memory import ChatCorrections
 from src.chat.grounding import (
     CONTEXT_SHARE,
     Consultation,
@@ -25,6 +26,7 @@ from src.chat.prompting import (
     normalize_history,
     visible_answer,
 )
+from src.chat.ratings import GivenAnswer, answer_fields, cited_sources
 from src.config.config import MODES, Config
 from src.config.emotions import EMOTION_DIM
 from src.config.options import quoted, with_floats
@@ -32,13 +34,16 @@ from src.config.personas import PERSONA_DIM, Persona, Sampling, get_persona, loa
 from src.models.decoding import GenerationSettings, generate_tokens
 from src.models.emotion import EmotionReading, read_emotion
 from src.models.engine import DecodingState, InferenceEngine
+from src.models.model_files import read_save_id
 from src.models.tokenizer import LunaTokenizer
 from src.utils.errors import ContextLengthError, UsageError
 from src.utils.hardware_utils import resolve_device
 from src.utils.model_store import ModelStore
 
 if TYPE_CHECKING:
+    from src.models.feedback_system import FeedbackSystem
     from src.models.luna_model import LunaModel
+    from src.retrieval.corrections import Correction
 
 #: Como se sorteia num modo, quando a configuração não diz.
 MODE_SAMPLING: dict[str, dict[str, Any]] = {
@@ -60,6 +65,7 @@ class AnswerInfo:
         dropped_turns: turnos antigos que não couberam no contexto. emotion: a da pergunta.
         sources: os trechos de documentos em que ela se apoia. quoted: ela é uma citação deles.
         declined: os documentos não respondem, e ela o diz; ``sources`` traz o trecho mais próximo.
+        correction: a resposta é esta correção, que alguém já fez.
     """
 
     prompt_tokens: int
@@ -72,6 +78,12 @@ class AnswerInfo:
     sources: tuple[Source, ...] = ()
     quoted: bool = False
     declined: bool = False
+    correction: "Correction | None" = None
+
+    @property
+    def corrected(self) -> bool:
+        """Se a resposta é uma correção que alguém já fez."""
+        return self.correction is not None
 
 
 @dataclass(frozen=True)
@@ -105,7 +117,9 @@ class LunaChat:
     Atributos:
         history: os turnos da conversa em curso. context: texto que o modelo lê antes dela.
         last: como foi a última resposta (``AnswerInfo``). grounding: os documentos do modelo,
-            se ele os tem (``retriever/``).
+            se ele os tem (``retriever/``). corrections: as respostas que alguém já corrigiu, que
+            valem antes deles. answered: a última resposta da conversa e quem a deu.
+        model_version: a gravação do modelo que está aberta (o ``save_id`` dela).
 
     Erros:
         ModelNotFoundError, ModelFormatError: o modelo não existe ou está danificado.
@@ -139,12 +153,17 @@ class LunaChat:
         self._lock = threading.RLock()
         self._retries = 0
         self._model: LunaModel | None = None
+        self.answered: GivenAnswer | None = None
+        self.model_version = ""
+        self._feedback: FeedbackSystem | None = None
+        self.corrections = ChatCorrections(self.config, model_name, lambda: self.feedback)
         self.grounding = Grounding(self.config, folder, self._open())
 
     def _open(self) -> bool:
         """Abre o tokenizador e o modelo; devolve se ele é menor que o tamanho ``base``."""
         self.tokenizer = LunaTokenizer(self.config).load(self.folder / "tokenizer")
         self.engine = InferenceEngine.from_folder(self.folder, self.device)
+        self.model_version = read_save_id(self.folder) or ""
         self._encode = MessageEncoder(self.tokenizer)
         self._cache = PromptCache(self.engine)
         return is_small(self.engine.config.n_embd, self.engine.config.n_layer)
@@ -204,7 +223,10 @@ class LunaChat:
         return stream.text
 
     def _consult(self, prompt: str, before: list[Message]) -> Consultation:
-        """O que os documentos dizem da mensagem; em ``high_precision``, toda mensagem os usa."""
+        """A correção já feita, ou o que os documentos dizem; ``high_precision`` sempre os usa."""
+        correction = self.corrections.find(prompt, before)
+        if correction is not None:
+            return Consultation(correction.text, correction=correction)
         asked = [turn["content"] for turn in before if turn["role"] == "user"]
         always = self.grounding.only_documents or self.mode == "high_precision"
         return self.grounding.consult(prompt, asked, self.persona.name, always)
@@ -237,6 +259,7 @@ class LunaChat:
             sources=consulted.sources,
             quoted=consulted.quoted,
             declined=consulted.declined,
+            correction=consulted.correction,
         )
         self.last_stream = ReadyAnswer(consulted.answer, on_text)
         return self.last_stream.text
@@ -353,6 +376,33 @@ class LunaChat:
         around = system + len(self._encode(probe[-1])) + 1  # e o token do assistente
         return ContextUsage(system, len(ids) - around, len(probe) - len(kept), total)
 
+    # ------------------------------------------------------------------ as avaliações
+
+    @property
+    def feedback(self) -> "FeedbackSystem":
+        """Onde ficam as avaliações (``config.feedback.path``), aberto no primeiro uso."""
+        if self._feedback is None:
+            from src.models.feedback_system import FeedbackSystem
+
+            self._feedback = FeedbackSystem(self.config)
+        return self._feedback
+
+    def add_feedback(self, prompt: str, response: str, rating: int | None, **extra: Any) -> str:
+        """Registra uma avaliação, com o modelo, a persona, as fontes e os turnos anteriores.
+
+        Args:
+            rating: de 1 a 5; ``None`` se há aspectos, NPS ou correção.
+            extra: o que mais ``FeedbackSystem.add_feedback`` aceita; vale mais que o que se supõe.
+
+        Returns:
+            O id da avaliação.
+
+        Erros:
+            UsageError: um valor que não serve. StorageError: o disco recusou.
+        """
+        known = answer_fields(self, prompt, response)
+        return self.feedback.add_feedback(prompt, response, rating, **(known | extra))
+
     # ------------------------------------------------------------------ a conversa
 
     def say(self, message: str, on_text: TextSink | None = None) -> str:
@@ -398,11 +448,13 @@ class LunaChat:
         if answer:
             self.history.append({"role": "user", "content": message})
             self.history.append({"role": "assistant", "content": answer})
+            sources = tuple(cited_sources(self.last))
+            self.answered = GivenAnswer(message, answer, self.persona.name, sources)
 
     def clear(self) -> None:
         """Recomeça a conversa; a persona e o contexto dado ficam."""
         self.history.clear()
-        self.last = None
+        self.last = self.answered = None
         self._retries = 0
 
     def set_persona(self, name: str) -> None:

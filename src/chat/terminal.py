@@ -2,7 +2,6 @@
 
 import logging
 import shlex
-import shutil
 import signal
 import sys
 import threading
@@ -11,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from src.chat import commands
-from src.chat.grounding import Source
-from src.chat.line_reader import make_reader, read_message
+from src.chat.corrections_memory import correction_hint
+from src.chat.line_reader import PlainReader, Reader, make_reader, read_message
 from src.chat.luna_chat import AnswerInfo, LunaChat
 from src.chat.proactive_messenger import ProactiveMessenger, Suggestion, is_acceptance
+from src.chat.ratings import ConversationRatings, cited_sources
 from src.chat.sessions import (
     NullWriter,
     Session,
@@ -25,6 +24,7 @@ from src.chat.sessions import (
     SessionWriter,
     history_enabled,
 )
+from src.chat.terminal_device import columns, columns_now, silent_keyboard, write_now
 from src.chat.terminal_style import Style, symbol, use_color
 from src.chat.terminal_text import StreamWrapper, clean_text, one_line
 from src.utils.atomic_io import uninterrupted
@@ -32,14 +32,8 @@ from src.utils.errors import LunaError, StorageError, UsageError
 from src.utils.logging_utils import is_interactive
 from src.utils.numbers import counted
 
-try:
-    import termios
-except ImportError:  # no Windows não há
-    termios = None  # type: ignore[assignment]
-
 logger = logging.getLogger(__name__)
 
-DEFAULT_COLUMNS = 80
 LINES_FILE = "linhas.txt"  # o que já se digitou
 SHOWN_ON_RESUME = 4  # falas mostradas ao retomar
 SHOWN_PROBLEMS = 3
@@ -72,7 +66,8 @@ class TerminalChat:
 
     Atributos:
         writer: quem guarda a sessão (``NullWriter`` se a guarda está desligada).
-        proactive: se as sugestões estão ligadas.
+        proactive: se as sugestões estão ligadas. ratings: as avaliações dadas nela.
+        reader: quem lê o que a pessoa digita.
     """
 
     def __init__(self, chat: LunaChat, options: TerminalOptions | None = None) -> None:
@@ -90,6 +85,8 @@ class TerminalChat:
         self.offered: Suggestion | None = None
         self.unanswered: str | None = None  # a última mensagem, se ficou sem resposta
         self.interrupts = 0
+        self.ratings = ConversationRatings(chat)
+        self.reader: Reader = PlainReader()
 
     # ------------------------------------------------------------------ o laço
 
@@ -102,14 +99,14 @@ class TerminalChat:
         self._greet()
         if self.options.resume is not None:
             self.resume(self.options.resume)
-        reader = make_reader(
+        self.reader = make_reader(
             lambda text: commands.completions(self, text),
             self.folder / LINES_FILE if self.keeps_history else None,
         )
         with self.messenger:
             try:
                 while True:
-                    self._turn(lambda: read_message(reader, self.style.name_user(USER)))
+                    self._turn(lambda: read_message(self.reader, self.style.name_user(USER)))
             except (EOFError, commands.Leave):
                 self._say_goodbye()
             finally:
@@ -175,6 +172,17 @@ class TerminalChat:
         wrapper.feed(clean_text(text))
         wrapper.flush()
         print((look or self.style.hint)("".join(parts)), file=sys.stderr, flush=True)
+
+    def ask(self, question: str) -> str:
+        """O que a pessoa responde à pergunta de um comando; vazio se desiste (Enter, Ctrl-D).
+
+        Erros:
+            KeyboardInterrupt: Ctrl-C.
+        """
+        try:
+            return read_message(self.reader, self.style.hint(question))
+        except EOFError:
+            return ""
 
     # ------------------------------------------------------------------ uma resposta
 
@@ -339,6 +347,11 @@ class TerminalChat:
             return None
         return kept if kept.messages == self.chat.history else None
 
+    @property
+    def session_id(self) -> str:
+        """O id da conversa, se ela é guardada; senão, vazio."""
+        return self.writer.id if self.writer.saved and not self.writer.failed else ""
+
     def resume(self, reference: str, show: bool = True) -> None:
         """Retoma a sessão ``reference`` (``""``: a última deste modelo) e, se pedido, a mostra.
 
@@ -352,7 +365,7 @@ class TerminalChat:
         self.chat.clear()
         self.chat.history = list(session.messages)
         self.chat.context = session.context
-        self._forget_turn()
+        self._forget_turn(session.model)
         if self.chat.history and self.chat.history[-1]["role"] == "user":
             self.unanswered = self.chat.history.pop()["content"]
         self._adopt_persona(session)
@@ -428,15 +441,10 @@ class TerminalChat:
                 if undo:
                     self.writer.undo()
                 self.writer.message("user", message)
-                sources = [source.passage.source for source in self._cited()]
+                sources = cited_sources(self.chat.last)
                 self.writer.message("assistant", answer, interrupted=interrupted, sources=sources)
 
         self._guarded(write)
-
-    def _cited(self) -> tuple[Source, ...]:
-        """Os trechos em que a última resposta se apoia."""
-        last = self.chat.last
-        return () if last is None or last.declined else last.sources
 
     def _new_writer(self) -> SessionWriter:
         return self._started_writer() if self.keeps_history else NullWriter()
@@ -457,9 +465,11 @@ class TerminalChat:
     def _offer(self, suggestion: Suggestion) -> None:
         self.offered = suggestion
 
-    def _forget_turn(self) -> None:
+    def _forget_turn(self, model: str = "") -> None:
+        """Outra conversa; ``model`` é quem deu as respostas que ela já tem."""
         self.offered = self.unanswered = None
         self.messenger.reset()
+        self.ratings.restart(model)
 
     def _guarded(self, write: Callable[[], object]) -> None:
         """Grava um fato da sessão; se o disco recusa, avisa uma vez e a conversa segue."""
@@ -476,11 +486,13 @@ class TerminalChat:
 
 
 def source_lines(last: AnswerInfo | None, only_documents: bool = False) -> list[str]:
-    """As fontes da resposta, uma por linha; nada, se ela não se apoia em documentos.
+    """De onde veio a resposta, uma linha por fonte; nada, se o modelo a tirou de si.
 
     Args:
         only_documents: não há modelo que responda sem eles.
     """
+    if last is not None and last.corrected:
+        return [correction_hint(last.correction)]
     if last is None or not last.sources:
         return []
     if last.declined:
@@ -488,37 +500,3 @@ def source_lines(last: AnswerInfo | None, only_documents: bool = False) -> list[
         return [f"/fontes mostra o trecho mais próximo{hint}."]
     lines = [f"[{source.number}] {source.name}" for source in last.sources]
     return [*lines[:-1], f"{lines[-1]} (/fontes mostra o trecho)"]
-
-
-@contextmanager
-def silent_keyboard() -> Iterator[None]:
-    """Enquanto vale, o que se digita não aparece no meio da resposta; fica para o convite."""
-    if termios is None or not is_interactive(sys.stdin):
-        yield
-        return
-    descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
-    quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    try:
-        termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
-        yield
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSANOW, before)
-
-
-def write_now(text: str) -> None:
-    """Escreve na saída, sem esperar."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def columns_now() -> int:
-    """A largura de stdout agora; a janela pode mudar no meio da resposta."""
-    return columns(sys.stdout)
-
-
-def columns(stream: Any) -> int:
-    """A largura do terminal; sem terminal, larga o bastante para nada quebrar."""
-    if not is_interactive(stream):
-        return sys.maxsize
-    return max(shutil.get_terminal_size((DEFAULT_COLUMNS, 24)).columns, 1)

@@ -190,6 +190,7 @@ def answer_once(args: argparse.Namespace, chat: Any, prompt: str) -> dict[str, A
         "sources": [] if chat.last.declined else [s.to_dict() for s in chat.last.sources],
         "quoted": chat.last.quoted,
         "declined": chat.last.declined,
+        "corrected": chat.last.corrected,
         "tokens": chat.last.tokens,
         "seconds": round(time.perf_counter() - started, 3),
         "model": chat.model_name,
@@ -202,8 +203,11 @@ def one_shot_sources(chat: Any) -> list[str]:
 
     Os nomes dos arquivos vão sem o que mandaria no terminal.
     """
+    from src.chat.corrections_memory import correction_hint
     from src.chat.terminal_text import clean_text
 
+    if chat.last.corrected:
+        return [correction_hint(chat.last.correction)]
     if not chat.last.sources:
         return []
     names = [clean_text(source.name) for source in chat.last.sources]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from src.cli.runner import (
-    bundled_data,
     option,
     parameters_text,
     quiet_libraries,
@@ -15,6 +14,7 @@ from src.cli.runner import (
 )
 from src.config.config import Config, TokenizerConfig
 from src.config.presets import PRESETS, ties_embeddings
+from src.utils.bundled import bundled_data
 from src.utils.errors import ConfigError, NoDataError, UsageError
 
 logger = logging.getLogger(__name__)

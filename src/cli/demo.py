@@ -19,10 +19,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from src.cli.runner import bundled_data, quiet_libraries, read_texts, say
+from src.cli.runner import quiet_libraries, read_texts, say
 from src.config.config import Config
 from src.config.personas import get_persona
 from src.evaluation.answers import CRITERION, acceptable, has_term
+from src.utils.bundled import bundled_data
 from src.utils.documents import Document
 from src.utils.numbers import decimal
 
@@ -134,6 +135,7 @@ def ask(config: Config, questions: list[dict[str, Any]]) -> list[dict[str, Any]]
     from src.chat.luna_chat import LunaChat
 
     config.chat.temperature, config.chat.max_new_tokens = 0.0, 60
+    config.feedback.memory = False  # mede-se o modelo, não as correções
     chat = LunaChat(DEMO_NAME, config)
     answers = []
     for item in questions:
@@ -188,6 +190,7 @@ def answer_from_documents(config: Config, item: dict[str, Any]) -> dict[str, Any
 def _document_chat(config: Config) -> Any:
     from src.chat.luna_chat import LunaChat
 
+    config.feedback.memory = False
     return LunaChat(DEMO_NAME, config)
 
 

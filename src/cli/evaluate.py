@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from src.cli.runner import bundled_data, option, quiet_libraries, say, use_cores
+from src.cli.runner import option, quiet_libraries, say, use_cores
 from src.config.config import Config
+from src.utils.bundled import bundled_data
 from src.utils.errors import ModelNotFoundError, NoDataError, UsageError
 from src.utils.numbers import grouped
 
@@ -191,6 +192,7 @@ def contestant(folder: Path, config: Config, device: str, personas: Any) -> Any:
     settings = Config(
         paths=config.paths,
         chat=replace(config.chat, temperature=0.0, max_new_tokens=ANSWER_TOKENS),
+        feedback=replace(config.feedback, memory=False),  # mede-se o modelo, não as correções
     )
     chat = LunaChat(name, settings, config.chat.persona, device, folder=folder)
 

@@ -9,7 +9,6 @@ import shutil
 import sys
 import textwrap
 import traceback
-from pathlib import Path
 from typing import Any
 
 from src.config.config import Config
@@ -116,15 +115,6 @@ def quiet_libraries() -> None:
 
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-
-
-def bundled_data() -> Path:
-    """A pasta dos dados que vêm junto: ``data/`` no código-fonte, ``src/bundled`` no pacote."""
-    root = Path(__file__).resolve().parents[2]
-    for folder in (root / "src" / "bundled", root / "data"):
-        if (folder / "train").is_dir():
-            return folder
-    raise LunaError("Os dados que vêm com o LunaGPT não foram encontrados: reinstale o pacote.")
 
 
 def use_cores(device: str, lightweight: bool = False) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from src.cli.runner import bundled_data, option, quiet_libraries, read_texts, say
+from src.cli.runner import option, quiet_libraries, read_texts, say
 from src.config.config import Config
+from src.utils.bundled import bundled_data
 from src.utils.errors import UsageError
 
 #: Perguntas feitas ao longo do treino, para ver o modelo mudar (``training/samples.jsonl``).

@@ -117,6 +117,8 @@ class FeedbackConfig:
     """Onde ficam as avaliações."""
 
     path: str = option("feedback.jsonl", "arquivo das avaliações", type=(str, os.PathLike))
+    min_new: int = option(20, "avaliações novas para refinar", minimum=1)
+    memory: bool = option(True, "dar na conversa a resposta que alguém já corrigiu")
 
 
 @dataclass

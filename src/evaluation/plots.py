@@ -76,14 +76,20 @@ def _comma(axis: Any) -> None:
 
 
 @_styled
-def bars(groups: dict[str, dict[str, Estimate]], xlabel: str) -> str:
+def bars(
+    groups: dict[str, dict[str, Estimate]],
+    xlabel: str,
+    limit: float | None = None,
+    width: float = 7.2,
+) -> str:
     """Uma barra por medida e por modelo, com o intervalo de 95 %.
 
     Args:
         groups: modelo -> medida -> valor. Todos têm as mesmas medidas.
+        limit: o valor que não se deve passar, um traço vertical. width: polegadas.
     """
     names = list(next(iter(groups.values())))
-    figure, (axis,) = _figure(7.2, 0.7 + 0.32 * len(names) * len(groups) + 0.15 * len(names))
+    figure, (axis,) = _figure(width, 0.7 + 0.32 * len(names) * len(groups) + 0.15 * len(names))
     height = 0.8 / len(groups)
     for index, (model, values) in enumerate(groups.items()):
         places_y = np.arange(len(names)) + (index - (len(groups) - 1) / 2) * height
@@ -98,7 +104,9 @@ def bars(groups: dict[str, dict[str, Estimate]], xlabel: str) -> str:
     axis.grid(axis="y", visible=False)
     axis.set_xlabel(xlabel)
     _comma(axis.xaxis)
-    if len(groups) > 1:
+    if limit is not None:
+        axis.axvline(limit, color="#e03131", linewidth=1.4, linestyle="--", label="limite")
+    if len(groups) > 1 or limit is not None:
         axis.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
     return _svg(figure)
 

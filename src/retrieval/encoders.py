@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -132,6 +133,16 @@ def open_encoder(name: str | None) -> Encoder:
     """
     if name:
         return SentenceTransformerEncoder(name)
+    return shipped_encoder()
+
+
+@lru_cache(maxsize=1)
+def shipped_encoder() -> Encoder:
+    """O codificador que vem junto, aberto uma vez só por processo.
+
+    Erros:
+        ModelFormatError: está incompleto ou danificado.
+    """
     from src.retrieval.encoder import LunaEncoder
 
     return LunaEncoder()

@@ -166,6 +166,26 @@ def discard_lora(wrapped: Any) -> LunaModel:
     return _released(wrapped.unload())
 
 
+def set_scale(wrapped: Any, scale: float) -> None:
+    """Aplica só a parte ``scale`` (0 a 1) do que o adaptador aprendeu; 1 é ele inteiro."""
+    for module in wrapped.modules():
+        if hasattr(module, "lora_A") and isinstance(getattr(module, "scaling", None), dict):
+            for name in module.scaling:
+                module.scaling[name] = module.lora_alpha[name] / module.r[name] * scale
+
+
+def adapter_state(wrapped: Any) -> dict[str, Any]:
+    """Uma cópia dos números do adaptador, para ``load_state``."""
+    peft = require("peft", "lora")
+    state = peft.get_peft_model_state_dict(wrapped, save_embedding_layers=False)
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+def load_state(wrapped: Any, state: dict[str, Any]) -> None:
+    """Põe num adaptador da mesma forma os números de ``adapter_state``."""
+    require("peft", "lora").set_peft_model_state_dict(wrapped, state)
+
+
 def _finite(parameter: nn.Parameter) -> bool:
     return bool(parameter.detach().isfinite().all())
 

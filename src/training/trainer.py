@@ -28,6 +28,9 @@ from src.training.engine import refuse_sharding
 from src.training.examples import Example, build_examples
 from src.training.packing import PackedDataset, row_length
 from src.training.records import record_training
+from src.training.refine import RefineResult
+from src.training.refine_fit import FitSettings
+from src.training.refine_run import refine_model
 from src.training.report import write_training_report
 from src.training.request import Monitor, Request, RunOptions
 from src.training.run import TrainingRun
@@ -127,6 +130,32 @@ class LunaTrainer:
                     "treino terminou?). Carregue-o de novo para não perder aquele trabalho."
                 )
             yield
+
+    # ------------------------------------------------------------------ refinamento
+
+    def update_with_feedback(
+        self, dry_run: bool = False, settings: FitSettings | None = None
+    ) -> RefineResult:
+        """Refina o modelo com as avaliações novas dele, se ficar provado que melhora.
+
+        As avaliações são as de ``config.feedback.path``; o que se relê, e o texto em que se prova,
+        são os dados de que o modelo veio. Provado, o modelo vira outra versão (``versions/``), que
+        passa a responder, e as avaliações usadas vão para o arquivo-morto; se não, nada muda. Deixa
+        um relatório em ``training/refinements/``.
+
+        Args:
+            dry_run: faz tudo, menos mudar o modelo e arquivar as avaliações.
+            settings: os números do treino; ``None`` são os de sempre.
+
+        Returns:
+            RefineResult: ``kept``, ``reason``, ``version`` e o resto do relatório.
+
+        Erros:
+            LunaError: o modelo está em uso por outro processo, ou mudou desde que foi carregado.
+            StorageError: o disco recusou; o modelo que responde é o de antes.
+        """
+        with self._writing():
+            return refine_model(self, dry_run, settings)
 
     # ------------------------------------------------------------------ treino
 

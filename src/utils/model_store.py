@@ -54,6 +54,8 @@ logger = logging.getLogger(__name__)
 CONFIG_FILE = "config.json"
 INDEX_FILE = "model.safetensors.index.json"
 CHECKPOINTS_DIR = "checkpoints"
+VERSIONS_DIR = "versions"
+REFINEMENTS_DIR = "training/refinements"  # relatórios que citam as avaliações de quem o usa
 CORPUS_DIR = "training/cache"  # os textos do treino, tokenizados: refazem-se, e podem ser privados
 RETRIEVER_DIR = "retriever"
 LOCKS_DIR = ".locks"
@@ -499,7 +501,8 @@ class ModelStore:
     ) -> Path:
         """Grava um modelo num só arquivo, ``.tar.gz`` ou ``.zip`` conforme o sufixo.
 
-        O corpus em cache (``training/cache/``) nunca vai.
+        O corpus em cache, as versões guardadas e os relatórios de refinamento (que citam as
+        avaliações) nunca vão.
 
         Args:
             include_checkpoints: leva também ``checkpoints/``, que só serve para retomar o treino.
@@ -519,7 +522,8 @@ class ModelStore:
             raise UsageError(f"'{target}' já existe. Use --force para substituir, ou outro nome.")
         with self.lock(name):
             _require_complete(source)
-            leave_out = [CORPUS_DIR] + ([] if include_checkpoints else [CHECKPOINTS_DIR])
+            leave_out = [CORPUS_DIR, VERSIONS_DIR, REFINEMENTS_DIR]
+            leave_out += [] if include_checkpoints else [CHECKPOINTS_DIR]
             write_archive(target, files_to_export(source, leave_out))
         return target
 
