@@ -19,6 +19,7 @@ PROGRAMS = [
     "personas.py",
     "presets.py",
     "proactivity.py",
+    "refine.py",
     "retrieval.py",
     "sampling.py",
     "tokenizer.py",

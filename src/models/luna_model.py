@@ -301,7 +301,7 @@ class LunaModel(ComponentInit, PreTrainedModel, GenerationMixin):
         context = self.config.n_positions
         room = context - prompt
         lookahead = kwargs.get("prompt_lookup_num_tokens") or 0
-        if 0 < room <= lookahead + 1:  # não há onde conferir os tokens adiantados
+        if lookahead and 0 < room <= lookahead + 1:  # não há onde conferir os tokens adiantados
             kwargs.pop("prompt_lookup_num_tokens")
         elif lookahead:
             context, room = context - lookahead - 1, room - lookahead - 1

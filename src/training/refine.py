@@ -50,7 +50,7 @@ SCHEMA = 1
 MIN_SAMPLES = 8  # com menos, nem um acerto perfeito provaria nada
 MIN_PAIRS = 4  # correções de que a prova delas precisa
 MIN_SIDE = 3  # notas altas e baixas de que o juiz precisa
-TUNING_LIMIT = 0.006  # quanto a metade que ajusta pode piorar: sobra folga para a que prova
+TUNING_LIMIT = 0.004  # quanto a metade que ajusta pode piorar: sobra folga para a que prova
 SCALE_TRIES = 5
 PROOF_SHARE = 4  # de cada tantas perguntas sorteadas, uma fica para a prova
 EXAMPLES = 6  # perguntas mostradas antes e depois
@@ -237,8 +237,8 @@ class Refinement:
                     values = (None if t is None else float(judge([t])[0]) for t in sides)
                     scored.append(gate.Scored(fold, *values))
         self.taste = gate.measure_preference(scored)
-        pool = [answer for rollout in self.rollouts for answer in rollout.answers]
-        traits = self._judge(self.samples).traits(pool)
+        known = [answer for rollout in self.rollouts for answer in rollout.answers]
+        traits = self._judge(self.samples).traits(known + judged_answers(self.samples)[0])
         self.result.learned = {
             "accuracy": self.taste.accuracy.to_dict() if self.taste else None,
             "lines": [{"text": trait.text, "weight": trait.weight} for trait in traits],

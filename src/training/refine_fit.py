@@ -66,7 +66,7 @@ class FitSettings:
     learning_rate: float = 1e-3
     beta: float = 0.3
     rank: int = 8
-    replay_weight: float = 0.1
+    replay_weight: float = 0.3
     written_weight: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
