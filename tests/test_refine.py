@@ -13,7 +13,7 @@ from src.models.feedback_samples import training_samples
 from src.models.feedback_system import FeedbackSystem
 from src.models.luna_model import LunaModel
 from src.models.versions import VersionStore
-from src.training import gate, lora, refine, refine_data
+from src.training import gate, lora, refine_data
 from src.training.judge import Judge
 from src.training.refine import cannot_learn, taste_samples
 from src.training.refine_data import RefineTexts
