@@ -54,6 +54,7 @@ bench: bench-quick
 	$(BIN)/python benchmarks/proactivity.py --quick
 	$(BIN)/python benchmarks/chat.py --quick
 	$(BIN)/python benchmarks/retrieval.py --quick
+	$(BIN)/python benchmarks/refine.py --quick
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .hypothesis .import_linter_cache

@@ -59,8 +59,9 @@ def refine_model(
     if wrapped is not None:
         _finish(trainer, wrapped, result, feedback)
     result.seconds = round(time.perf_counter() - started, 1)
-    page, _ = write_refine_report(reports_folder(folder), result.to_dict())
-    result.report = str(page)
+    reports = reports_folder(folder)
+    result.report = str(reports / f"{result.id}.html")
+    write_refine_report(reports, result.to_dict())
     return result
 
 
