@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,13 +37,32 @@ def test_every_program_is_in_the_list():
     )
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_quick_run_prints_one_json_object(program, tmp_path):
+def run_quick(program, folder):
+    """Roda um programa com ``--quick --json``."""
     command = [sys.executable, str(ROOT / "benchmarks" / program), "--quick", "--json"]
-    environment = os.environ | {"OMP_NUM_THREADS": "2", "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, timeout=300, check=False
-    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    options = {"cwd": folder, "env": environment, "capture_output": True, "timeout": 400}
+    return subprocess.run(command, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def runs(request, tmp_path_factory):
+    """Os programas dos testes escolhidos, dois de cada vez: aqui só se vê se rodam."""
+    parameters = [getattr(item, "callspec", None) for item in request.session.items]
+    chosen = [
+        found.params["program"] for found in parameters if found and "program" in found.params
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        yield {
+            program: pool.submit(run_quick, program, tmp_path_factory.mktemp("medida"))
+            for program in PROGRAMS
+            if program in chosen
+        }
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_quick_run_prints_one_json_object(program, runs):
+    done = runs[program].result()
     assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
     result = json.loads(done.stdout)
     assert isinstance(result, dict) and result["rows"]

@@ -41,6 +41,7 @@ from src.training.preference import (
 
 logger = logging.getLogger(__name__)
 
+SPOKEN = 0.05  # nats por token: uma resposta com menos que isto já sai sozinha
 NEAR_EXAMPLES = 48  # conversas parecidas com as corrigidas
 WARMUP_STEPS, DECAY_FRACTION, FINAL_RATE = 5, 0.4, 0.05
 
@@ -60,9 +61,9 @@ class FitSettings:
     fold_share: float = 0.4
     prompts: int = 160
     judged: int = 12
-    written: int = 8
+    written: int = 6
     single: int = 4
-    replay_rows: int = 2
+    replay_rows: int = 3
     learning_rate: float = 1e-3
     beta: float = 0.3
     rank: int = 8
@@ -242,9 +243,10 @@ class Fitter:
 
 
 def _spoken_loss(logps: Tensor, pairs: Sequence[Pair]) -> Tensor:
-    """-ln pi das respostas melhores, por token."""
+    """-ln pi das respostas melhores, por token; as que já são ditas (``SPOKEN``) não puxam mais."""
     tokens_each = logps.new_tensor([len(p.better.ids) - p.better.start for p in pairs])
-    return -(logps.view(-1, 2)[:, 0] / tokens_each).mean()
+    nats = -logps.view(-1, 2)[:, 0] / tokens_each
+    return (nats - SPOKEN).clamp_min(0).mean()
 
 
 class _Rewards:
