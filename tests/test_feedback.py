@@ -412,6 +412,14 @@ def test_no_line_of_json_stops_the_reading(lines):
         assert system.purge(text=RATED["prompt"]) >= 1 and system.get_training_samples() == []
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_number_that_json_does_not_have_damages_only_its_line(system, value):
+    write_lines(system.path, {"type": "processed", "timestamp": value}, RATED)
+    assert len(system.get_all_feedback()) == 1 and "linha 1" in system.problems[0]
+    system.mark_processed(ids(system.get_all_feedback()))
+    assert system.clear_processed_feedback() == 1
+
+
 def test_purge_reaches_the_fields_that_the_reading_ignores(system):
     deep = "segredo"
     for _ in range(300):

@@ -80,13 +80,30 @@ def parse_lines(data: bytes, file: str) -> list[Line]:
     return [_parse(file, number, raw) for number, raw in pairs if raw.strip()]
 
 
+class _NotANumber(ValueError):
+    """``NaN`` ou ``Infinity``, que o Python lê e o JSON não tem."""
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise _NotANumber(text)
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise _NotANumber(name)
+
+
 def _parse(file: str, number: int, raw: bytes) -> Line:
     try:
-        value = json.loads(raw.decode("utf-8"))
+        value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
     except json.JSONDecodeError as error:
         return Line(file, number, raw, None, f"não é JSON válido (caractere {error.pos + 1})")
     except UnicodeDecodeError as error:
         return Line(file, number, raw, None, f"não é UTF-8 (byte {error.start + 1})")
+    except _NotANumber as error:
+        return Line(file, number, raw, None, f"não é JSON válido ({error})")
     except (ValueError, RecursionError):  # inteiros e listas além do que o Python lê
         return Line(file, number, raw, None, "o JSON é grande ou fundo demais")
     if not isinstance(value, dict):
