@@ -13,11 +13,12 @@ from src.models.feedback_samples import training_samples
 from src.models.feedback_system import FeedbackSystem
 from src.models.luna_model import LunaModel
 from src.models.versions import VersionStore
-from src.training import gate, lora, refine_data
+from src.training import gate, lora, refine, refine_data
 from src.training.judge import Judge
-from src.training.refine import cannot_learn, taste_samples
+from src.training.refine import cannot_learn, split_rollouts, taste_samples
 from src.training.refine_data import RefineTexts
 from src.training.refine_fit import FitSettings
+from src.training.rollouts import Rollout
 from src.training.trainer import LunaTrainer
 from src.utils.errors import LunaError
 from src.utils.model_store import ModelStore
@@ -156,7 +157,8 @@ def test_ratings_without_a_pattern_stop_at_the_judge(config, rated):
     assert not result.kept and "Não encontrei um padrão" in result.reason
 
 
-def test_a_taste_is_proven_by_two_links(config, rated, sure):
+def test_a_taste_is_proven_by_two_links(config, rated, sure, monkeypatch):
+    monkeypatch.setattr(refine, "PROOF_SHARE", 1)  # as três perguntas que os textos têm
     for place in range(24):
         long = place % 2
         answer = "Sim." if not long else "Sim, e a água do rio corre devagar até o mar da serra."
@@ -183,7 +185,36 @@ def test_ratings_of_another_model_are_left_out_and_told(config, rated):
     assert any("3 avaliações são de outros modelos" in note for note in result.feedback["notes"])
 
 
+def test_a_rated_question_is_never_in_the_proof_while_there_are_others():
+    rollouts = [Rollout(f"Pergunta {i}?", ("sim", "não")) for i in range(16)]
+    proof, rest = split_rollouts(rollouts, [f"pergunta  {i}?" for i in range(0, 16, 2)])
+    assert len(proof) == 4 and len(rest) == 12
+    assert all(int(r.prompt.split()[1][:-1]) % 2 for r in proof)
+    assert not set(proof) & set(rest)
+    proof, rest = split_rollouts(rollouts[:8], [r.prompt for r in rollouts])
+    assert len(proof) == 2 and len(rest) == 6
+
+
 # ---------------------------------------------------------------------- a força e o adaptador
+
+
+def test_the_strength_applied_is_the_last_one_measured(config, rated, sure, monkeypatch):
+    monkeypatch.setattr(refine, "TUNING_LIMIT", -10.0)  # nenhuma serve
+    measured = []
+    measure = refine_data.TextProof.measure
+
+    def recorded(self, model):
+        if lora.has_lora(model):
+            layer = next(m for m in model.modules() if hasattr(m, "lora_A") and m.scaling)
+            measured.append(next(iter(layer.scaling.values())))
+        return measure(self, model)
+
+    monkeypatch.setattr(refine_data.TextProof, "measure", recorded)
+    monkeypatch.setattr(refine, "shrunk", lambda scale, change: scale / 2)
+    correct(rated)
+    result = run(config)
+    assert len(measured) == refine.SCALE_TRIES
+    assert result.scale == pytest.approx(measured[-1] / measured[0])
 
 
 def test_half_the_scale_is_half_the_change(tokenizer):

@@ -210,8 +210,7 @@ class Refinement:
         self.announce(f"Sorteando respostas do modelo a {len(prompts)} perguntas.")
         rollouts = sample_rollouts(self.model, self.encode, prompts, self.seed)
         generator.shuffle(rollouts)
-        apart = len(rollouts) // PROOF_SHARE
-        self.proof_rollouts, self.rollouts = rollouts[:apart], rollouts[apart:]
+        self.proof_rollouts, self.rollouts = split_rollouts(rollouts, asked)
         self._timed("sorteio de respostas", started)
 
     def _encoded(self, sample: TrainingSample, text: str) -> Answer:
@@ -343,13 +342,13 @@ class Refinement:
         """
         started = time.perf_counter()
         scale, old = 1.0, tuning_half(before.units)
-        for _ in range(SCALE_TRIES):
+        for left in reversed(range(SCALE_TRIES)):
             lora.set_scale(wrapped, scale)
             self.after_units = self.proof.measure(wrapped)
             change = float(tuning_half(self.after_units).sum() / old.sum() - 1)
-            if change <= TUNING_LIMIT:
+            if change <= TUNING_LIMIT or not left:  # a que se aplica é sempre a última medida
                 break
-            scale *= min(0.9, 0.95 * (TUNING_LIMIT / change) ** 0.5)
+            scale = shrunk(scale, change)
         self.result.scale = scale
         then, now = proving_half(before.units), proving_half(self.after_units)
         worse = gate.text_change(then.bits, now.bits)
@@ -371,6 +370,8 @@ class Refinement:
             return
         assert self.taste is not None
         pairs = self._ordered(self._judge(self.samples), self.proof_rollouts)
+        if not pairs:
+            return
         answers = [answer for pair in pairs for answer in (pair.better, pair.worse)]
         after = score_answers(wrapped, answers, self.encode)
         with wrapped.disable_adapter():
@@ -444,7 +445,7 @@ class Refinement:
         stays = "O modelo continua como estava."
         if preference is None or result.text is None:
             result.reason = (
-                f"Não há correções bastantes para uma prova (ao menos {MIN_PAIRS}). {stays}"
+                f"Não há com que fazer a prova (correções, ao menos {MIN_PAIRS}). {stays}"
             )
             result.advice = ["Elas já valem na conversa, pela memória de correções."]
             return
@@ -534,6 +535,26 @@ class _Before:
 
     units: Any
     answers: list[str]
+
+
+def shrunk(scale: float, change: float) -> float:
+    """A próxima força a tentar, se com ``scale`` o texto piorou ``change``, que passa do limite."""
+    return scale * min(0.9, 0.95 * (TUNING_LIMIT / change) ** 0.5)
+
+
+def split_rollouts(
+    rollouts: Sequence[Rollout], asked: Sequence[str]
+) -> tuple[list[Rollout], list[Rollout]]:
+    """(os da prova, os do treino): uma pergunta avaliada nunca prova, se há outras.
+
+    Args:
+        asked: as perguntas avaliadas.
+    """
+    rated = {normal_text(question) for question in asked}
+    fresh = [rollout for rollout in rollouts if normal_text(rollout.prompt) not in rated]
+    proof = (fresh or list(rollouts))[: len(rollouts) // PROOF_SHARE]
+    chosen = {id(rollout) for rollout in proof}
+    return proof, [rollout for rollout in rollouts if id(rollout) not in chosen]
 
 
 def percent(value: float | None) -> str:
